@@ -1,0 +1,95 @@
+"""Every error Penstock raises on purpose, in one tree.
+
+    PenstockError
+    |-- UserError               the user can mend it: a file, an argument, a request
+    |   |-- ManifestError       penstock.yaml is wrong; carries one problem a line
+    |   |-- MachineError        this machine lacks something: a port, a wheel, an instruction set
+    |   |-- RequestError        a request asks for what cannot be given (carries `param` and `code`)
+    |   |-- NotAllowed          the key is missing, wrong, revoked, or not allowed to do this
+    |   `-- LimitExceeded       a limit was reached; says when to come back
+    |-- EngineError             the engine behind us
+    |   |-- EngineUnavailable   nothing listens, or it is not ready yet
+    |   |-- EngineDied          it went away in the middle of an answer or of its start
+    |   `-- EngineRefused       it answered with an error of its own (status and body kept)
+    `-- ToolError               a tool failed; becomes a tool message, never a crash
+
+An error says what happened, why, what to do and where. HTTP status codes are chosen in
+`gateway/` alone, exit codes in `cli/` alone.
+"""
+
+
+class PenstockError(Exception):
+    """Base of the tree. `str(error)` reads `what: why. fix (where).`"""
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", where: str = "") -> None:
+        self.what, self.why, self.fix, self.where = what, why, fix, where
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.why}" if self.why else self.what
+        if self.fix:
+            text = f"{text.rstrip('.')}. {self.fix}"
+        if self.where:
+            text = f"{text.rstrip('.')} ({self.where})"
+        return text if text.endswith((".", ")", "`")) else f"{text}."
+
+
+class UserError(PenstockError):
+    """The user's mistake, or something only the user can mend."""
+
+
+class ManifestError(UserError):
+    """`penstock.yaml` cannot be used; `what` holds one problem a line."""
+
+
+class MachineError(UserError):
+    """This machine lacks what the command needs."""
+
+
+class RequestError(UserError):
+    """A request asks for something that cannot be given.
+
+    `param` names the request field and `code` is OpenAI's machine-readable reason.
+    """
+
+    def __init__(
+        self, what: str, *, why: str = "", fix: str = "", param: str = "", code: str = ""
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.param, self.code = param, code
+
+
+class NotAllowed(UserError):
+    """The key is missing, unknown, revoked, or lacks the right."""
+
+
+class LimitExceeded(UserError):
+    """A limit was reached; `retry_after_s` says when it is worth trying again."""
+
+    def __init__(self, what: str, *, retry_after_s: float, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.retry_after_s = retry_after_s
+
+
+class EngineError(PenstockError):
+    """The engine behind the gateway failed."""
+
+
+class EngineUnavailable(EngineError):
+    """No engine can take the request now."""
+
+
+class EngineDied(EngineError):
+    """The engine went away while it was answering or starting."""
+
+
+class EngineRefused(EngineError):
+    """The engine answered with an error; `status` and `body` are its own."""
+
+    def __init__(self, what: str, *, status: int, body: bytes = b"") -> None:
+        super().__init__(what)
+        self.status, self.body = status, body
+
+
+class ToolError(PenstockError):
+    """A tool could not do its work; the model is told, the turn goes on."""
