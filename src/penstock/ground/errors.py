@@ -31,7 +31,7 @@ class PenstockError(Exception):
             text = f"{text.rstrip('.')}. {self.fix}"
         if self.where:
             text = f"{text.rstrip('.')} ({self.where})"
-        return text if text.endswith((".", ")", "`")) else f"{text}."
+        return text if text.endswith((".", "?", ")", "`")) else f"{text}."
 
 
 class UserError(PenstockError):
@@ -92,4 +92,13 @@ class EngineRefused(EngineError):
 
 
 class ToolError(PenstockError):
-    """A tool could not do its work; the model is told, the turn goes on."""
+    """A tool could not do its work; the model is told, the turn goes on.
+
+    `transient` means that trying again at once may help.
+    """
+
+    def __init__(
+        self, what: str, *, why: str = "", fix: str = "", transient: bool = False
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.transient = transient

@@ -1,0 +1,78 @@
+"""What a turn tells while it runs, in order; plain and streamed answers are both made from it."""
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["ok", "error", "timeout", "invalid", "unknown"]
+"""How a tool call ended: it answered; it failed; its time was up; its arguments did not fit; no
+tool has that name (then the name is the model's invention: unfit for a metric label)."""
+
+Bound = Literal["rounds", "time"]
+"""Which bound ended the tool rounds of a turn."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """One or more whole server-sent events, framed and ready for a streaming client."""
+
+    data: bytes
+
+
+class ToolStarted(msgspec.Struct, frozen=True):
+    """The model asked for a call; its work begins."""
+
+    name: str
+    call_id: str
+
+
+class ToolFinished(msgspec.Struct, frozen=True):
+    """A call ended after `seconds`; `result` is the text the model is shown."""
+
+    name: str
+    call_id: str
+    outcome: Outcome
+    seconds: float
+    result: str
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens, as OpenAI counts them; the details are counters by name."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: dict[str, int] | None = None
+    completion_tokens_details: dict[str, int] | None = None
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The assistant's answer: the text of all rounds, joined in order."""
+
+    content: str | None
+    role: str = msgspec.field(default="assistant")
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The turn is complete; nothing follows.
+
+    `usage` sums all rounds; it is exact only if `usage_complete`, that is if the engine reported
+    every round. `tool_rounds` counts rounds of calls, and `bound` says which limit made the model
+    answer without tools, if one did. `id`, `created` and `model` are those of the whole answer.
+    """
+
+    id: str
+    created: int
+    model: str
+    message: Message
+    finish_reason: str
+    usage: Usage
+    usage_complete: bool
+    tool_rounds: int
+    bound: Bound | None = None
+    logprobs: dict[str, list[msgspec.Raw]] | None = None
+
+
+Event = Chunk | ToolStarted | ToolFinished | Finished
