@@ -5,33 +5,54 @@ The field descriptions are the documentation: the JSON schema, `penstock init` a
 `${secret:ARN}`), never values.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from penstock.manifest.references import Secret
 
 SHIPPED_MODEL = "embedded"
+"""`model.id` of the small model in the package."""
+SHIPPED_NAME = "penstock-tiny"
+"""The name under which the shipped model is served."""
+BUILT_IN_TOOLS = ("get_current_weather", "calculate_math", "search_database")
+"""Tools that every gateway has."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+"""A name that goes into addresses and file names."""
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, and unknown keys are errors."""
+    """Base of every section: immutable; unknown keys are errors; a blank means the default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blanks(cls, given: object) -> object:
+        if given is None:
+            return {}
+        if isinstance(given, dict):
+            return {key: value for key, value in given.items() if value is not None}
+        return given
 
 
 class Model(Section):
     """Which model is served."""
 
-    id: str = SHIPPED_MODEL
-    """`embedded` (the small model in the package), a Hugging Face id, a folder, or an `s3://` URI."""
-    revision: str | None = None
+    id: str = Field(default=SHIPPED_MODEL, min_length=1, examples=["Qwen/Qwen3-0.6B"])
+    """`embedded` (the small model in the package), a Hugging Face id, a folder, or `s3://...`."""
+    revision: str | None = Field(default=None, examples=["main"])
     """Branch, tag or commit of a Hugging Face model; none means the hub's default branch."""
-    context: int | None = Field(default=None, ge=16)
+    context: int | None = Field(default=None, ge=16, examples=[8192])
     """Longest prompt plus answer, tokens; none means what the model's own config says."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of weights and activations."""
     quantization: Literal["none", "fp8", "int8", "awq", "gptq", "nf4"] = "none"
     """How the weights are quantised."""
-    served_name: str | None = None
+    served_name: Name | None = Field(default=None, examples=["support-bot"])
     """Name clients ask for; none means the last part of `id`."""
 
 
@@ -39,32 +60,36 @@ class Engine(Section):
     """What computes the tokens."""
 
     kind: Literal["auto", "embedded", "vllm", "openai"] = "auto"
-    """`auto` picks `embedded` for the shipped model and vLLM for any other; `openai` is a running server."""
-    url: str | None = None
+    """`auto`: `embedded` for the shipped model, else vLLM; `openai`: a server that runs."""
+    url: str | None = Field(default=None, examples=["http://127.0.0.1:11434"])
     """Address of a running OpenAI-compatible server (`http://host:port`); needs `kind: openai`."""
+    api_key: Secret | None = Field(default=None, examples=["${env:ENGINE_API_KEY}"])
+    """Key of the running server, as a reference; needs `kind: openai`."""
     replicas: int = Field(default=1, ge=1, le=64)
     """How many engine processes stand behind the gateway."""
     profile: Literal["balanced", "low-latency", "high-throughput", "long-context"] = "balanced"
     """A set of vLLM defaults; single fields below override it."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that share one copy of the model."""
-    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1, examples=[0.9])
     """Share of each GPU's memory vLLM may take, 0 to 1."""
-    max_sequences: int | None = Field(default=None, ge=1)
+    max_sequences: int | None = Field(default=None, ge=1, examples=[32])
     """Requests computed at the same time; more wait in the engine's queue."""
-    max_batched_tokens: int | None = Field(default=None, ge=1)
+    max_batched_tokens: int | None = Field(default=None, ge=1, examples=[8192])
     """Tokens computed in one engine step."""
-    prefix_caching: bool | None = None
+    prefix_caching: bool | None = Field(default=None, examples=[True])
     """Reuse the KV cache of prompts that start alike."""
-    chunked_prefill: bool | None = None
+    chunked_prefill: bool | None = Field(default=None, examples=[True])
     """Split long prompts so that running answers do not stall."""
-    speculative: dict[str, str | int | float | bool] | None = None
+    speculative: dict[str, str | int | float | bool] | None = Field(
+        default=None, examples=[{"method": "ngram", "num_speculative_tokens": 4}]
+    )
     """vLLM's `--speculative-config`, as a mapping."""
-    tool_parser: str = "auto"
+    tool_parser: str = Field(default="auto", min_length=1, examples=["hermes"])
     """vLLM's tool-call parser; `auto` picks it by model family, `none` switches tool calls off."""
-    eager: bool | None = None
+    eager: bool | None = Field(default=None, examples=[True])
     """Skip compilation: starts sooner, answers slower."""
-    extra_args: tuple[str, ...] = ()
+    extra_args: tuple[str, ...] = Field(default=(), examples=[["--swap-space", "4"]])
     """Further command-line arguments, handed to the engine as they are."""
 
 
@@ -77,7 +102,7 @@ class Load(Section):
     """Tokens of a typical prompt."""
     output_tokens: int = Field(default=200, ge=1)
     """Tokens of a typical answer."""
-    ttft_ms_p95: float | None = Field(default=None, gt=0)
+    ttft_ms_p95: float | None = Field(default=None, gt=0, examples=[500])
     """Time to the first token that 95 % of requests must meet, milliseconds."""
 
 
@@ -86,9 +111,11 @@ class Target(Section):
 
     kind: Literal["local", "sagemaker", "ecs", "eks"] = "local"
     """`local` is this machine."""
-    region: str | None = None
+    region: str | None = Field(default=None, examples=["eu-west-1"])
     """AWS region; none means the one of your AWS profile."""
-    mode: Literal["realtime", "components", "async", "serverless"] | None = None
+    mode: Literal["realtime", "components", "async", "serverless"] | None = Field(
+        default=None, examples=["components"]
+    )
     """How SageMaker serves the model."""
 
 
@@ -106,9 +133,9 @@ class Scale(Section):
 class Tenant(Section):
     """One customer of the gateway: what it may use, and how much."""
 
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = Field(default=("*",), examples=[["org-a"]])
     """Models and adapters it may ask for; `*` is all."""
-    tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] = Field(default=(), examples=[["search_database"]])
     """Tools the gateway runs for it."""
     requests_per_second: float = Field(default=50, gt=0)
     """Sustained requests a second."""
@@ -121,9 +148,9 @@ class Tenant(Section):
 class Tools(Section):
     """Settings of the built-in tools and bounds of the tool loop."""
 
-    weather_url: str | None = None
-    """Base URL of an Open-Meteo compatible weather API; none means the climate table in the package."""
-    database: str | None = None
+    weather_url: str | None = Field(default=None, examples=["https://api.open-meteo.com"])
+    """Base URL of an Open-Meteo compatible API; none means the climate table in the package."""
+    database: str | None = Field(default=None, examples=["./products.db"])
     """Path of an SQLite file with a `products` table; none means the sample catalogue."""
     max_rounds: int = Field(default=5, ge=1, le=50)
     """Rounds of tool calls in one turn."""
@@ -138,7 +165,7 @@ class Tools(Section):
 class Gateway(Section):
     """The HTTP server in front of the engines."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     """Address it listens on."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port it listens on; 0 picks a free one."""
@@ -155,23 +182,46 @@ class Gateway(Section):
 class Manifest(Section):
     """The whole of `penstock.yaml`. The smallest valid file is empty."""
 
-    name: str = Field(default="penstock", pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
+    name: str = Field(
+        default="penstock", pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$", examples=["support-bot"]
+    )
     """Name of this stack: lower-case letters, digits and dashes."""
-    model: Model = Model()
+    model: Model = Field(default=Model(), examples=[{"id": "Qwen/Qwen3-0.6B"}])
     """Which model is served."""
-    engine: Engine = Engine()
+    engine: Engine = Field(default=Engine(), examples=[{"kind": "vllm"}])
     """What computes the tokens."""
-    load: Load = Load()
+    load: Load = Field(default=Load(), examples=[{"requests_per_minute": 300}])
     """The load to plan for."""
-    target: Target = Target()
+    target: Target = Field(default=Target(), examples=[{"kind": "local"}])
     """Where it runs."""
-    scale: Scale = Scale()
+    scale: Scale = Field(default=Scale(), examples=[{"min": 1, "max": 4}])
     """How many copies run."""
-    adapters: dict[str, str] = Field(default_factory=dict)
+    adapters: dict[Name, str] = Field(
+        default_factory=dict, examples=[{"org-a": "./adapters/org-a"}]
+    )
     """LoRA adapters: name -> folder (or `s3://` URI of a .tar.gz)."""
-    tenants: dict[str, Tenant] = Field(default_factory=dict)
+    tenants: dict[Name, Tenant] = Field(
+        default_factory=dict, examples=[{"org-a": {"models": ["*"], "tools": ["calculate_math"]}}]
+    )
     """Customers by name; none means one tenant `default` that may use everything."""
-    tools: Tools = Tools()
+    tools: Tools = Field(default=Tools(), examples=[{"max_rounds": 5}])
     """Built-in tools and the bounds of the tool loop."""
-    gateway: Gateway = Gateway()
+    gateway: Gateway = Field(default=Gateway(), examples=[{"port": 8080}])
     """The HTTP server in front of the engines."""
+
+    @property
+    def engine_kind(self) -> Literal["embedded", "vllm", "openai"]:
+        """The engine that `engine.kind` means, with `auto` decided."""
+        if self.engine.kind != "auto":
+            return self.engine.kind
+        return "embedded" if self.model.id == SHIPPED_MODEL else "vllm"
+
+    @property
+    def served_model(self) -> str:
+        """The name that clients ask for."""
+        if self.model.served_name:
+            return self.model.served_name
+        if self.model.id == SHIPPED_MODEL:
+            return SHIPPED_NAME
+        last = self.model.id.rstrip("/").rpartition("/")[2]
+        return last.removesuffix(".tar.gz") or self.name

@@ -1,0 +1,109 @@
+"""`penstock`: the table of commands, and what holds for all of them.
+
+Every command is a module of this room with one function, `command`, that Typer reads. Modules
+are imported when their command is called, not before: the list that `penstock --help` prints
+comes from `COMMANDS` (a test compares it with the docstrings), so help takes a tenth of a second.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from penstock.cli import output
+from penstock.cli.output import ExitCode
+from penstock.ground.errors import PenstockError
+
+
+class Entry(NamedTuple):
+    """A command: the module that holds its `command` function, and its line in the help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "init": Entry("penstock.cli.init", "Write a commented penstock.yaml."),
+    "validate": Entry("penstock.cli.validate", "Check a penstock.yaml and show every problem."),
+    "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
+    "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
+    "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),
+    "down": Entry("penstock.cli.down", "Stop the running stack."),
+    "chat": Entry("penstock.cli.chat", "Talk to the model in the terminal."),
+    "invoke": Entry("penstock.cli.invoke", "Send one prompt and print the answer."),
+    "schema": Entry("penstock.cli.schema", "Print the JSON Schema of penstock.yaml."),
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands: lists them from the table, loads the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=e.help) for name, e in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Name, command and remaining arguments; imports the command's module."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and load(str(name)), rest
+
+
+def load(name: str) -> Any:
+    """The Typer command called `name`, from its module."""
+    module = importlib.import_module(COMMANDS[name].module)
+    single = typer.Typer(add_completion=False)
+    single.command(name)(module.command)
+    return get_command(single)
+
+
+app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def print_version(asked: bool) -> None:
+    """Print the version and leave, when `--version` is given."""
+    if asked:
+        output.print_text(f"penstock {importlib.metadata.version('penstock')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=print_version, is_eager=True, help="Print the version and leave."
+    ),
+]
+
+
+@app.callback()
+def penstock(version: Version = False) -> None:
+    """Serve an open-weight LLM behind an OpenAI-compatible gateway, here or in your AWS account.
+
+    Start with `penstock up`, then `penstock chat`.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (see `cli/output.py`); never raises an error."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    as_json = "--json" in given
+    try:
+        code = get_command(app).main(args=given, prog_name="penstock", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or ExitCode.OK)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except (PenstockError, typer.TyperException) as error:
+        output.report(error, as_json=as_json)
+        return output.exit_code(error)
+    except Exception as error:  # noqa: BLE001  the last resort: what is not in our tree is a bug
+        output.report_bug(error, as_json=as_json)
+        return ExitCode.BUG
