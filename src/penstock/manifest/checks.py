@@ -1,0 +1,270 @@
+"""What one field alone cannot tell: whether the parts of a manifest fit each other.
+
+A setting that would have no effect is a mistake here, for nothing is ignored in silence.
+"""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from penstock.manifest.fields import Path, dotted
+from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Manifest
+
+ENGINE_SETTINGS = {
+    "replicas": ("embedded", "vllm"),
+    "profile": ("vllm",),
+    "tensor_parallel": ("vllm",),
+    "gpu_memory_utilization": ("vllm",),
+    "max_sequences": ("embedded", "vllm"),
+    "max_batched_tokens": ("vllm",),
+    "prefix_caching": ("vllm",),
+    "chunked_prefill": ("vllm",),
+    "speculative": ("vllm",),
+    "tool_parser": ("embedded", "vllm"),
+    "eager": ("vllm",),
+    "extra_args": ("embedded", "vllm"),
+    "url": ("openai",),
+    "api_key": ("openai",),
+}
+"""Which engines a field of `engine` has an effect on."""
+
+OWN_ARGUMENTS = {
+    "--host": "gateway.host",
+    "--port": "gateway.port",
+    "--model": "model.id",
+    "--served-model-name": "model.served_name",
+    "--max-model-len": "model.context",
+    "--dtype": "model.dtype",
+    "--quantization": "model.quantization",
+    "--lora-modules": "adapters",
+    "--enable-lora": "adapters",
+    "--api-key": "",
+    "--hf-token": "",
+}
+"""Engine arguments that Penstock sets itself, and the field they come from."""
+
+
+class Flaw(NamedTuple):
+    """Something that does not fit, where it stands, and how to mend it."""
+
+    path: Path
+    what: str
+    fix: str = ""
+    example: str = ""
+
+
+def check(manifest: Manifest) -> list[Flaw]:
+    """Everything in `manifest` that does not fit something else in it."""
+    checks = (
+        _engine_address,
+        _engine_settings,
+        _engine_arguments,
+        _engine_batch,
+        _model,
+        _adapters,
+        _tenants,
+        _target,
+        _load,
+        _addresses,
+        _times,
+    )
+    return [flaw for one in checks for flaw in one(manifest)]
+
+
+def _engine_address(manifest: Manifest) -> Iterator[Flaw]:
+    engine = manifest.engine
+    if manifest.engine_kind != "openai":
+        return
+    if engine.url is None:
+        fix = "Give the address of the running server."
+        yield Flaw(
+            ("engine",), "engine.kind openai needs engine.url", fix, "url: http://127.0.0.1:11434"
+        )
+    elif not (url := _http_url(engine.url)):
+        yield Flaw(("engine", "url"), *_NO_URL)
+    elif url.path.rstrip("/").endswith("/v1"):
+        yield Flaw(("engine", "url"), "engine.url ends in /v1", "Leave /v1 out: it is added.")
+    elif url.hostname in ("127.0.0.1", "localhost") and url.port == manifest.gateway.port:
+        yield Flaw(
+            ("engine", "url"),
+            f"engine.url is the gateway's own address (port {url.port})",
+            "Give one of them another port.",
+        )
+
+
+def _engine_settings(manifest: Manifest) -> Iterator[Flaw]:
+    engine, kind = manifest.engine, manifest.engine_kind
+    for name, kinds in ENGINE_SETTINGS.items():
+        default = type(engine).model_fields[name].default
+        if kind in kinds or getattr(engine, name) == default:
+            continue
+        chosen = " (chosen by auto)" if engine.kind == "auto" else ""
+        yield Flaw(
+            ("engine", name),
+            f"engine.{name} has no effect on engine.kind {kind}{chosen}",
+            f"Remove it, or set engine.kind: {' or '.join(kinds)}.",
+        )
+    if kind == "embedded" and engine.tool_parser not in ("auto", "hermes", "none"):
+        yield Flaw(
+            ("engine", "tool_parser"),
+            f"the embedded engine has no tool parser '{engine.tool_parser}'",
+            "Use auto, hermes or none.",
+        )
+    if engine.speculative is not None and not {"method", "model"} & set(engine.speculative):
+        yield Flaw(
+            ("engine", "speculative"),
+            "engine.speculative names neither a method nor a draft model",
+            example="speculative: {method: ngram, num_speculative_tokens: 4}",
+        )
+
+
+def _engine_arguments(manifest: Manifest) -> Iterator[Flaw]:
+    for index, argument in enumerate(manifest.engine.extra_args):
+        flag = argument.partition("=")[0]
+        if flag not in OWN_ARGUMENTS:
+            continue
+        field = OWN_ARGUMENTS[flag]
+        fix = f"Set {field} instead." if field else "Engines need no key: they listen on loopback."
+        yield Flaw(("engine", "extra_args", index), f"{flag} is set by Penstock itself", fix)
+
+
+def _engine_batch(manifest: Manifest) -> Iterator[Flaw]:
+    """Two rules that vLLM itself would stop at, minutes later."""
+    engine, context = manifest.engine, manifest.model.context
+    tokens = engine.max_batched_tokens
+    if tokens is None:
+        return
+    if engine.max_sequences and tokens < engine.max_sequences:
+        yield Flaw(
+            ("engine", "max_batched_tokens"),
+            f"engine.max_batched_tokens ({tokens}) is less than "
+            f"engine.max_sequences ({engine.max_sequences})",
+            "A step computes at least one token for each sequence.",
+        )
+    if engine.chunked_prefill is False and context and tokens < context:
+        yield Flaw(
+            ("engine", "max_batched_tokens"),
+            f"engine.max_batched_tokens ({tokens}) is less than model.context ({context})",
+            "Without chunked_prefill a prompt is computed in one step.",
+        )
+
+
+def _model(manifest: Manifest) -> Iterator[Flaw]:
+    model, kind = manifest.model, manifest.engine_kind
+    if model.revision and (model.id == SHIPPED_MODEL or model.id.startswith((".", "/", "s3:"))):
+        what = "model.revision belongs to a Hugging Face id, and model.id is none"
+        yield Flaw(("model", "revision"), what, "Remove it.")
+    if model.quantization != "none" and kind != "vllm":
+        what = f"model.quantization has no effect on engine.kind {kind}"
+        yield Flaw(("model", "quantization"), what, "Remove it, or set engine.kind: vllm.")
+    if kind == "vllm" and model.id == SHIPPED_MODEL and model.quantization != "none":
+        what = "the shipped model comes in bfloat16 only"
+        yield Flaw(("model", "quantization"), what, "Remove it.")
+    if kind == "embedded" and model.dtype not in ("auto", "float32"):
+        what = f"the embedded engine computes in float32, not {model.dtype}"
+        yield Flaw(("model", "dtype"), what, "Remove it, or set engine.kind: vllm.")
+
+
+def _adapters(manifest: Manifest) -> Iterator[Flaw]:
+    for name, place in manifest.adapters.items():
+        if name == manifest.served_model:
+            what = f"the adapter '{name}' has the name of the model"
+            yield Flaw(("adapters", name), what, "Rename it, or set model.served_name.")
+        if not place:
+            yield Flaw(("adapters", name), f"the adapter '{name}' has no folder")
+    if manifest.adapters and manifest.engine_kind == "openai":
+        what = "adapters have no effect on engine.kind openai"
+        yield Flaw(("adapters",), what, "The running server loads its own.")
+
+
+def _tenants(manifest: Manifest) -> Iterator[Flaw]:
+    known = [manifest.served_model, *manifest.adapters]
+    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
+    for name, tenant in manifest.tenants.items():
+        for index, model in enumerate(tenant.models):
+            if model != "*" and model not in known and not foreign:
+                path = ("tenants", name, "models", index)
+                yield _unknown_name(path, "model or adapter", model, known)
+        for index, tool in enumerate(tenant.tools):
+            if tool not in BUILT_IN_TOOLS:
+                path = ("tenants", name, "tools", index)
+                yield _unknown_name(path, "tool", tool, list(BUILT_IN_TOOLS))
+
+
+def _unknown_name(path: Path, kind: str, name: str, known: list[str]) -> Flaw:
+    nearest = get_close_matches(name.lower(), known, n=1)
+    fix = f"Did you mean '{nearest[0]}'?" if nearest else f"There is: {', '.join(known)}."
+    return Flaw(path, f"{dotted(path)} names no {kind}: '{name}'", fix)
+
+
+def _target(manifest: Manifest) -> Iterator[Flaw]:
+    target, scale = manifest.target, manifest.scale
+    if target.mode and target.kind != "sagemaker":
+        what = f"target.mode has no effect on target.kind {target.kind}"
+        yield Flaw(("target", "mode"), what, "Remove it, or set target.kind: sagemaker.")
+    if scale.min > scale.max:
+        what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
+        yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")
+    if scale.min == 0 and target.kind == "sagemaker" and target.mode in ("realtime", None):
+        yield Flaw(
+            ("scale", "min"),
+            "a realtime endpoint of SageMaker does not scale to zero",
+            "Set target.mode: components or async.",
+        )
+
+
+def _load(manifest: Manifest) -> Iterator[Flaw]:
+    load, context = manifest.load, manifest.model.context
+    needed = load.prompt_tokens + load.output_tokens
+    if context and load.model_fields_set and needed > context:
+        yield Flaw(
+            ("load",),
+            f"load: prompt and answer together ({needed} tokens) exceed model.context ({context})",
+            "Raise model.context, or lower load.prompt_tokens.",
+        )
+
+
+def _addresses(manifest: Manifest) -> Iterator[Flaw]:
+    if manifest.tools.weather_url and not _http_url(manifest.tools.weather_url):
+        yield Flaw(("tools", "weather_url"), *_NO_URL)
+    host = manifest.gateway.host
+    if "/" in host or " " in host or host.count(":") == 1:
+        yield Flaw(
+            ("gateway", "host"),
+            f"gateway.host is no address: '{host}'",
+            "Give an address or a host name alone; the port is gateway.port.",
+            "host: 127.0.0.1",
+        )
+
+
+def _times(manifest: Manifest) -> Iterator[Flaw]:
+    tools, gateway = manifest.tools, manifest.gateway
+    turn = ("tools.turn_timeout_s", tools.turn_timeout_s)
+    request = ("gateway.request_timeout_s", gateway.request_timeout_s)
+    inner_outer = (
+        ("tools", "call_timeout_s", tools, turn),
+        ("tools", "turn_timeout_s", tools, request),
+        ("gateway", "body_timeout_s", gateway, request),
+    )
+    for section, name, given, (outer, most_s) in inner_outer:
+        seconds = getattr(given, name)
+        if name in given.model_fields_set and seconds > most_s:
+            what = f"{section}.{name} ({seconds:g}) is longer than {outer} ({most_s:g})"
+            yield Flaw((section, name), what, "The longer one can never be reached.")
+
+
+_NO_URL = (
+    "this is no http:// or https:// address",
+    "Write scheme, host and port.",
+    "http://127.0.0.1:8000",
+)
+
+
+def _http_url(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        return None
+    return url if sound and not url.query and not url.fragment else None
