@@ -48,11 +48,26 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """The assistant's answer: the text of all rounds, joined in order."""
 
+    role: str
     content: str | None
-    role: str = msgspec.field(default="assistant")
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What the answer and all its chunks share; `created` in Unix seconds."""
+
+    id: str
+    created: int
+    model: str
+
+
+class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an answer tells the client of its tools; only there if tools were called."""
+
+    tool_rounds: int
+    bound: Bound | None = None
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -60,12 +75,10 @@ class Finished(msgspec.Struct, frozen=True):
 
     `usage` sums all rounds; it is exact only if `usage_complete`, that is if the engine reported
     every round. `tool_rounds` counts rounds of calls, and `bound` says which limit made the model
-    answer without tools, if one did. `id`, `created` and `model` are those of the whole answer.
+    answer without tools, if one did.
     """
 
-    id: str
-    created: int
-    model: str
+    identity: Identity
     message: Message
     finish_reason: str
     usage: Usage
@@ -73,6 +86,11 @@ class Finished(msgspec.Struct, frozen=True):
     tool_rounds: int
     bound: Bound | None = None
     logprobs: dict[str, list[msgspec.Raw]] | None = None
+
+    @property
+    def metadata(self) -> Metadata | None:
+        """What the answer tells the client of its tools, if there is something to tell."""
+        return Metadata(self.tool_rounds, self.bound) if self.tool_rounds else None
 
 
 Event = Chunk | ToolStarted | ToolFinished | Finished

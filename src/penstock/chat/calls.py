@@ -1,0 +1,131 @@
+"""One round of tool calls: all at once, each bounded, none able to break the turn."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from penstock.chat.accumulate import Call
+from penstock.chat.events import Outcome, ToolFinished, ToolStarted
+from penstock.chat.ports import Tool
+from penstock.chat.results import error_text, result_text
+from penstock.chat.toolbox import Toolbox
+from penstock.ground.clock import Clock, monotonic
+from penstock.ground.errors import ToolError
+
+_log = logging.getLogger(__name__)
+
+_Ended = tuple[Outcome, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a turn may take; the defaults are the manifest's.
+
+    `turn_timeout_s` ends the rounds of tools, not the model's last answer, which the server's own
+    request timeout bounds. Calls beyond `max_calls` in one round are answered with an error.
+    """
+
+    max_rounds: int = 5
+    call_timeout_s: float = 10.0
+    turn_timeout_s: float = 120.0
+    max_result_bytes: int = 16_384
+    max_calls: int = 32
+
+
+def read_arguments(text: str) -> dict[str, object] | None:
+    """Return the arguments of a call as the model wrote them; None if they are no JSON object."""
+    if not text.strip():
+        return {}
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+class CallRunner:
+    """Runs the calls of one turn; `deadline_s` is on `clock`."""
+
+    def __init__(
+        self, toolbox: Toolbox, bounds: Bounds, deadline_s: float, clock: Clock = monotonic
+    ) -> None:
+        self._toolbox, self._bounds = toolbox, bounds
+        self._deadline_s, self._clock = deadline_s, clock
+
+    async def run(self, calls: Sequence[Call]) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+        """Run one round; the ends come as they happen, and each call gets its `result`.
+
+        Closing or cancelling it cancels every call and waits until they are gone.
+        """
+        for call in calls:
+            yield ToolStarted(name=call.name, call_id=call.id)
+        tasks = [asyncio.create_task(self._run(place, call)) for place, call in enumerate(calls)]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, place: int, call: Call) -> ToolFinished:
+        began = self._clock()
+        if place < self._bounds.max_calls:
+            outcome, result = await self._end_of(call)
+        else:
+            outcome, result = self._failed(
+                "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
+            )
+        call.result = result
+        return ToolFinished(
+            name=call.name,
+            call_id=call.id,
+            outcome=outcome,
+            seconds=self._clock() - began,
+            result=result,
+        )
+
+    async def _end_of(self, call: Call) -> _Ended:
+        tool = self._toolbox.get(call.name)
+        if tool is None:
+            names = ", ".join(self._toolbox.names)
+            return self._failed("unknown", f"there is no tool {call.name}; there are: {names}")
+        arguments = read_arguments(call.arguments)
+        if arguments is None:
+            return self._failed("invalid", "the arguments are not a JSON object")
+        if complaint := self._toolbox.complaint(call.name, arguments):
+            return self._failed("invalid", f"the arguments do not fit: {complaint}")
+        remaining_s = self._deadline_s - self._clock()
+        if remaining_s <= 0:
+            return self._failed("timeout", "the time for tools is used up")
+        return await self._timed(tool, arguments, min(self._bounds.call_timeout_s, remaining_s))
+
+    async def _timed(
+        self, tool: Tool, arguments: Mapping[str, object], timeout_s: float
+    ) -> _Ended:
+        try:
+            async with asyncio.timeout(timeout_s):
+                result = await _call(tool, arguments)
+            return "ok", result_text(result, self._bounds.max_result_bytes)
+        except TimeoutError:
+            return self._failed("timeout", f"{tool.name} took longer than {timeout_s:g} s")
+        except ToolError as error:
+            return self._failed("error", f"{error.what}: {error.why}" if error.why else error.what)
+        except Exception:  # noqa: BLE001 - a tool is someone else's code; it must not end the turn
+            # Its message may hold secrets or paths: it goes to the log, not to the model.
+            _log.exception("tool %s failed", tool.name)
+            return self._failed("error", f"{tool.name} failed")
+
+    def _failed(self, outcome: Outcome, what: str) -> _Ended:
+        return outcome, error_text(what, self._bounds.max_result_bytes)
+
+
+async def _call(tool: Tool, arguments: Mapping[str, object]) -> object:
+    try:
+        return await tool.call(arguments)
+    except ToolError as error:
+        if not (tool.idempotent and error.transient):
+            raise
+    return await tool.call(arguments)

@@ -1,0 +1,97 @@
+"""The stream a client sees: one answer, whatever number of engine answers it was made of.
+
+Most chunks of the first round need no change and pass as the bytes that came. The others are
+decoded, mended and encoded again: later rounds take the first one's id, created and model; the
+role is told once; pieces of tool calls, which are the gateway's own business, are taken out; so
+is the engine's usage, because the client gets the sum of all rounds, and only if it asked.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from penstock.chat.accumulate import ChatChunk
+from penstock.chat.events import Identity, Metadata, Usage
+from penstock.chat.sse import frame
+
+
+class _UsageChunk(msgspec.Struct, frozen=True):
+    id: str
+    created: int
+    model: str
+    usage: Usage
+    object: str = "chat.completion.chunk"
+    choices: tuple[()] = ()
+
+
+class Outgoing:
+    """Turns chunks of the engine into events for the client."""
+
+    def __init__(self) -> None:
+        self.identity = Identity(id="", created=0, model="")
+        self._begun = False
+        self._role_told = False
+
+    def text(self, data: bytes, chunk: ChatChunk) -> bytes:
+        """Return the framed event for a chunk in the midst of an answer; may be empty."""
+        if not self._begun:
+            self.identity = Identity(id=chunk.id, created=chunk.created, model=chunk.model)
+            self._begun = True
+        if not chunk.choices:
+            return b""
+        choice = chunk.choices[0]
+        as_it_is = (
+            choice.delta.tool_calls is None
+            and choice.finish_reason is None
+            and chunk.usage is None
+            and (choice.delta.role is None) is self._role_told
+            and self._is_ours(chunk)
+        )
+        if as_it_is:
+            self._role_told = True
+            return frame(data)
+        return self._mended(data, finish_reason=None, metadata=None)
+
+    def end(self, data: bytes, finish_reason: str, metadata: Metadata | None) -> bytes:
+        """Return the framed event for the chunk that ends the whole answer."""
+        return self._mended(data, finish_reason=finish_reason, metadata=metadata)
+
+    def usage(self, usage: Usage) -> bytes:
+        """Return the framed event with the usage of all rounds."""
+        return frame(msgspec.json.encode(_UsageChunk(*_values(self.identity), usage)))
+
+    def _is_ours(self, chunk: ChatChunk) -> bool:
+        return _values(self.identity) == (chunk.id, chunk.created, chunk.model)
+
+    def _mended(
+        self, data: bytes, *, finish_reason: str | None, metadata: Metadata | None
+    ) -> bytes:
+        fields = _read_fields(data)
+        choice = _read_choices(fields["choices"])[0]
+        delta = _read_fields(choice.get("delta", _EMPTY))
+        if delta.pop("tool_calls", None) is not None:
+            choice.pop("logprobs", None)
+        delta.pop("role", None)
+        news = [raw for raw in (*delta.values(), choice.get("logprobs")) if raw not in _NOTHING]
+        if self._role_told and finish_reason is None and not news:
+            return b""
+        if not self._role_told:
+            delta = {"role": _ASSISTANT, **delta}
+            self._role_told = True
+        if finish_reason is None:
+            choice.pop("stop_reason", None)
+        mended: dict[str, object] = {**fields, **msgspec.structs.asdict(self.identity)}
+        mended["choices"] = [{**choice, "delta": delta, "finish_reason": finish_reason}]
+        mended.pop("usage", None)
+        if metadata is not None:
+            mended["metadata"] = metadata
+        return frame(msgspec.json.encode(mended))
+
+
+def _values(identity: Identity) -> tuple[str, int, str]:
+    return identity.id, identity.created, identity.model
+
+
+_read_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_read_choices = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+_EMPTY, _ASSISTANT = Raw(b"{}"), Raw(b'"assistant"')
+_NOTHING = (None, Raw(b"null"), Raw(b'""'), Raw(b"[]"))

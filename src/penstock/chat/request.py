@@ -1,0 +1,110 @@
+"""The request of a turn: what the loop must read, and the rest as opaque bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from penstock.ground.errors import RequestError
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_STREAMED = Raw(b"true")
+_WITH_USAGE = Raw(b'{"include_usage":true}')
+_NULL, _NOTHING = Raw(b"null"), Raw(b"[]")
+_NOT_WITH_TOOLS = {
+    "functions": "it was replaced by `tools`",
+    "function_call": "it was replaced by `tool_choice`",
+    "tools": "the gateway runs tools of its own in this request",
+}
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+class _Head(msgspec.Struct):
+    messages: list[Raw] = []
+    n: int | None = None
+    stream_options: _StreamOptions | None = None
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """A chat request without tools of the client's own.
+
+    `fields` holds every other field of the body untouched. `tools_allowed` is false if
+    the client said `tool_choice: none`.
+    """
+
+    messages: tuple[Raw, ...]
+    fields: Mapping[str, Raw]
+    wants_usage: bool = False
+    tools_allowed: bool = True
+
+    def engine_body(self, added: Sequence[Raw], tools: Raw | None, *, first: bool) -> bytes:
+        """Return the JSON that asks the engine, with the messages of earlier rounds added.
+
+        Without `tools` nothing in it speaks of tools. A `tool_choice` that forces a call holds
+        for the first round only: kept, it would never let the model answer.
+        """
+        body: dict[str, object] = dict(self.fields)
+        body["messages"] = [*self.messages, *added]
+        body["stream"] = _STREAMED
+        body["stream_options"] = _WITH_USAGE
+        if tools is None:
+            body.pop("tool_choice", None)
+            body.pop("parallel_tool_calls", None)
+        else:
+            body["tools"] = tools
+            if not first:
+                body.pop("tool_choice", None)
+        return msgspec.json.encode(body)
+
+
+def read_request(body: bytes) -> TurnRequest:
+    """Read the JSON of a chat request.
+
+    Raises:
+        RequestError: it is no JSON object with messages, or a field does not go with tools that
+            the gateway runs.
+    """
+    try:
+        fields, head = _fields.decode(body), _head.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(
+            "the body is no chat request", why=str(error), code="invalid_json"
+        ) from error
+    for name, why in _NOT_WITH_TOOLS.items():
+        if fields.pop(name, _NULL) not in (_NULL, _NOTHING):
+            raise _refused(name, why)
+    if head.n not in (None, 1):
+        raise _refused("n", "only one answer can be given where the gateway runs tools")
+    options = head.stream_options or _StreamOptions()
+    if options.continuous_usage_stats:
+        raise _refused(
+            "stream_options.continuous_usage_stats",
+            "usage is known at the end only where the gateway runs tools",
+        )
+    if not head.messages:
+        raise RequestError(
+            "`messages` is missing or empty", param="messages", code="missing_parameter"
+        )
+    for name in ("messages", "n", "stream", "stream_options"):
+        fields.pop(name, None)
+    return TurnRequest(
+        messages=tuple(head.messages),
+        fields=fields,
+        wants_usage=bool(options.include_usage),
+        tools_allowed=fields.get("tool_choice") != Raw(b'"none"'),
+    )
+
+
+def _refused(name: str, why: str) -> RequestError:
+    return RequestError(
+        f"`{name}` is not supported here", why=why, param=name, code="unsupported_parameter"
+    )

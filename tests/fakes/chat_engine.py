@@ -1,0 +1,87 @@
+"""A scripted engine: each request gets the next answer, as chunks in vLLM's form."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from penstock.ground.errors import EngineDied
+
+Json = dict[str, Any]
+
+
+def call(name: str, arguments: str, call_id: str = "call_0", index: int = 0) -> Json:
+    """One whole tool call, as it stands in a delta."""
+    function = {"name": name, "arguments": arguments}
+    return {"index": index, "id": call_id, "type": "function", "function": function}
+
+
+def answer(
+    texts: Sequence[str] = (),
+    calls: Sequence[Json] = (),
+    finish: str | None = None,
+    usage: tuple[int, int] | None = (10, 5),
+    *,
+    answer_id: str = "chatcmpl-1",
+    argument_pieces: int = 3,
+) -> list[Json]:
+    """The chunks of one answer: role, texts, calls in pieces, end, usage."""
+    deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": text} for text in texts]
+    for whole in calls:
+        arguments = whole["function"]["arguments"]
+        head = whole["function"] | {"arguments": ""}
+        deltas.append({"tool_calls": [whole | {"function": head}]})
+        size = max(1, -(-len(arguments) // argument_pieces))
+        for start in range(0, len(arguments), size):
+            piece = {"arguments": arguments[start : start + size]}
+            deltas.append({"tool_calls": [{"index": whole["index"], "function": piece}]})
+    end = finish or ("tool_calls" if calls else "stop")
+    choices: list[Json] = [{"index": 0, "delta": d, "finish_reason": None} for d in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": end, "stop_reason": None})
+    head = {"id": answer_id, "object": "chat.completion.chunk", "created": 7, "model": "m"}
+    chunks = [head | {"choices": [choice]} for choice in choices]
+    if usage:
+        prompt, output = usage
+        counted = {"prompt_tokens": prompt, "completion_tokens": output}
+        total = {"total_tokens": prompt + output}
+        details = {"prompt_tokens_details": {"cached_tokens": prompt // 2}}
+        chunks.append(head | {"choices": [], "usage": counted | total | details})
+    return chunks
+
+
+def sse(chunks: Sequence[Json], *, done: bool = True) -> bytes:
+    """Chunks as the engine's bytes."""
+    text = "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks)
+    return (text + ("data: [DONE]\n\n" if done else "")).encode()
+
+
+class ScriptedEngine:
+    """Answers each request with the next script: bytes in given pieces, or an error.
+
+    `bodies` keeps what was asked; `open_streams` counts those begun and not yet closed.
+    """
+
+    def __init__(self, *scripts: Sequence[bytes | Exception]) -> None:
+        self._scripts = list(scripts)
+        self.bodies: list[Json] = []
+        self.open_streams = 0
+
+    def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """Ask; see `Engine`."""
+        self.bodies.append(json.loads(body))
+        return self._play(self._scripts.pop(0))
+
+    async def _play(self, script: Sequence[bytes | Exception]) -> AsyncGenerator[bytes, None]:
+        self.open_streams += 1
+        try:
+            for piece in script:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        finally:
+            self.open_streams -= 1
+
+
+def dies() -> EngineDied:
+    """The error of an engine that went away."""
+    return EngineDied("the engine closed the connection")
