@@ -89,7 +89,7 @@ class Engine(Section):
     """vLLM's tool-call parser; `auto` picks it by model family, `none` switches tool calls off."""
     eager: bool | None = Field(default=None, examples=[True])
     """Skip compilation: starts sooner, answers slower."""
-    extra_args: tuple[str, ...] = Field(default=(), examples=[["--swap-space", "4"]])
+    extra_args: tuple[str, ...] = Field(default=(), examples=[["--seed", "7"]])
     """Further command-line arguments, handed to the engine as they are."""
 
 
@@ -159,7 +159,7 @@ class Tools(Section):
     turn_timeout_s: float = Field(default=120, gt=0)
     """Longest time one turn may take, seconds."""
     max_result_bytes: int = Field(default=16_384, ge=64)
-    """Longest tool result the model is shown; more is cut and marked."""
+    """Longest tool result the model is shown, bytes; more is cut and marked."""
 
 
 class Gateway(Section):
@@ -170,9 +170,9 @@ class Gateway(Section):
     port: int = Field(default=8080, ge=0, le=65535)
     """Port it listens on; 0 picks a free one."""
     max_body_bytes: int = Field(default=4_194_304, ge=1024)
-    """Largest request body."""
+    """Largest request body, bytes."""
     max_header_bytes: int = Field(default=32_768, ge=1024)
-    """Largest request head."""
+    """Largest request head, bytes."""
     request_timeout_s: float = Field(default=600, gt=0)
     """Longest time from request to last byte, seconds."""
     body_timeout_s: float = Field(default=30, gt=0)

@@ -1,0 +1,100 @@
+"""`penstock invoke`: one prompt, one answer."""
+
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli.address import Key, Model, System, Url, find_address
+from penstock.cli.client import Client, Ended, Piece, Text, ToolUse
+from penstock.cli.conversation import Conversation
+from penstock.cli.output import AsJson, note, print_json, print_text
+from penstock.ground.errors import UserError
+
+Prompt = Annotated[str, typer.Argument(help="What to ask; `-` reads it from stdin.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, help="Longest answer, tokens.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", min=0, max=2, help="0 picks the likeliest token every time."),
+]
+Stream = Annotated[bool, typer.Option("--stream", help="Print the answer while it comes.")]
+
+
+def command(  # noqa: PLR0913  every parameter is an option of the command
+    prompt: Prompt,
+    *,
+    url: Url = None,
+    key: Key = None,
+    model: Model = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    stream: Stream = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send one prompt and print the answer.
+
+    With --json the whole answer is printed as the gateway sent it; with --json --stream every
+    piece is one JSON object on a line.
+    """
+    text = sys.stdin.read().strip() if prompt == "-" else prompt
+    if not text:
+        raise UserError("the prompt is empty", fix='Try: penstock invoke "Hello"')
+    address = find_address(url, key, Path.cwd())
+    limits = {"max_tokens": max_tokens, "temperature": temperature}
+    with Client(address) as client:
+        talk = Conversation(model or address.model or client.first_model(), system)
+        given = {name: value for name, value in limits.items() if value is not None}
+        request = {**talk.request(text), **given}
+        if stream:
+            _stream(client, request, as_json=as_json)
+        else:
+            _answer(client, request, as_json=as_json)
+
+
+def _answer(client: Client, request: dict[str, object], *, as_json: bool) -> None:
+    completion = client.answer(request)
+    if as_json:
+        print_json(completion)
+        return
+    choice = completion["choices"][0]
+    print_text(choice["message"]["content"] or "")
+    _warn_if_cut(choice["finish_reason"])
+
+
+def _stream(client: Client, request: dict[str, object], *, as_json: bool) -> None:
+    with closing(client.stream(request)) as pieces:
+        if as_json:
+            for piece in pieces:
+                print_json({"type": _TYPES[type(piece)], **piece._asdict()})
+            return
+        try:
+            reason = _print_pieces(pieces)
+        finally:
+            print_text()
+        _warn_if_cut(reason)
+
+
+_TYPES: dict[type[Piece], str] = {Text: "text", ToolUse: "tool", Ended: "end"}
+
+
+def _print_pieces(pieces: Iterable[Piece]) -> str:
+    """Print the text as it comes; returns the reason why it ended."""
+    reason = ""
+    for piece in pieces:
+        if isinstance(piece, Text):
+            sys.stdout.write(piece.text)
+            sys.stdout.flush()
+        elif isinstance(piece, Ended):
+            reason = piece.finish_reason
+    return reason
+
+
+def _warn_if_cut(reason: str) -> None:
+    if reason == "length":
+        note("The answer was cut at its longest; --max-tokens makes it longer.")

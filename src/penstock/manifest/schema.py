@@ -1,0 +1,32 @@
+"""The JSON Schema of `penstock.yaml`, for editors that complete and check while one types."""
+
+from typing import Any
+
+from penstock.manifest.model import Manifest
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+IDENTITY = "urn:penstock:manifest"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12): types, limits, choices, defaults, examples and meanings.
+
+    What one field cannot tell about another is checked by `penstock validate` alone.
+    """
+    schema = Manifest.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        section["properties"] = {
+            name: _blank_allowed(field) for name, field in section["properties"].items()
+        }
+    return {"$schema": DIALECT, "$id": IDENTITY, **schema, "title": "penstock.yaml"}
+
+
+def _blank_allowed(field: dict[str, Any]) -> dict[str, Any]:
+    """`field`, also empty: a key without a value means the default."""
+    kept = [key for key in ("description", "examples", "default") if key in field]
+    about = {key: field.pop(key) for key in kept}
+    field.pop("title", None)
+    if "$ref" in field:
+        about.pop("default")
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind != {"type": "null"}]
+    return about | {"anyOf": [*kinds, {"type": "null"}]}
