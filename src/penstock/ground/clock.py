@@ -16,6 +16,7 @@ class FakeClock:
         self.now_s = start_s
 
     def __call__(self) -> float:
+        """Return the time it was moved to, seconds."""
         return self.now_s
 
     def advance(self, seconds: float) -> None:

@@ -4,7 +4,7 @@
     |-- UserError               the user can mend it: a file, an argument, a request
     |   |-- ManifestError       penstock.yaml is wrong; carries one problem a line
     |   |-- MachineError        this machine lacks something: a port, a wheel, an instruction set
-    |   |-- RequestError        a request asks for what cannot be given (carries `param` and `code`)
+    |   |-- RequestError        a request asks for what cannot be given (`param`, `code`)
     |   |-- NotAllowed          the key is missing, wrong, revoked, or not allowed to do this
     |   `-- LimitExceeded       a limit was reached; says when to come back
     |-- EngineError             the engine behind us

@@ -1,0 +1,33 @@
+"""`python -m penstock.cli.gateway --settings FILE`: one gateway process.
+
+Started by `penstock up` and by containers. It goes past Typer, because it must serve within
+fractions of a second.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from penstock.ground.errors import PenstockError
+from penstock.wiring import run_gateway
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="penstock gateway", description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="JSON settings file")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    try:
+        return run_gateway(arguments.settings)
+    except PenstockError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""HTTP/1.1 chunked framing, read so that untouched bytes can be passed on.
+
+A general parser hands out each chunk's payload, and a proxy then frames it again: two copies and
+four Python calls a token. Engines write one server-sent event a chunk, and the kernel nearly
+always delivers whole chunks. So the reader walks over the chunk heads only; a run of whole chunks
+that each end at an event boundary is handed on as one slice, framing included. Everything else
+(a chunk cut by the kernel, an event cut by a chunk) takes the slow road, byte by byte correct.
+"""
+
+from penstock.ground.errors import EngineDied
+
+_MAX_HEAD = 1024
+
+
+class ChunkReader:
+    """Splits a chunked body into framed runs of whole events and loose payload bytes."""
+
+    __slots__ = ("_missing", "_rest", "done")
+
+    def __init__(self) -> None:
+        self._rest = b""  # bytes of an unfinished chunk head, CRLF or trailer
+        self._missing = 0  # payload bytes still to come of the current chunk
+        self.done = False
+
+    def feed(self, data: bytes, framed_runs: bool) -> list[tuple[bool, bytes]]:
+        """Return `(is_framed_events, bytes)` pieces in order; sets `done` at the last chunk.
+
+        Raises:
+            EngineDied: the framing is not HTTP.
+        """
+        pieces: list[tuple[bool, bytes]] = []
+        if self._missing:
+            taken = data[: self._missing]
+            pieces.append((False, taken))
+            self._missing -= len(taken)
+            data = data[len(taken) :]
+            if self._missing:
+                return pieces
+            self._rest = b"\n"  # marks: the CRLF behind the payload is still due
+        if self._rest:
+            data = self._finish_rest(data)
+            if not data:
+                return pieces
+        self._walk(data, pieces, framed_runs)
+        return pieces
+
+    def _finish_rest(self, data: bytes) -> bytes:
+        rest, self._rest = self._rest, b""
+        if rest[:1] != b"\n":
+            return rest + data
+        due = rest[1:] + data
+        if len(due) < 2:
+            self._rest = b"\n" + due
+            return b""
+        if due[:2] != b"\r\n":
+            raise _broken(due)
+        return due[2:]
+
+    def _walk(self, data: bytes, pieces: list[tuple[bool, bytes]], framed_runs: bool) -> None:
+        run = at = 0  # a run of whole chunks lies in data[run:at]
+        size_of_data = len(data)
+        while at < size_of_data:
+            head_end = data.find(b"\r\n", at, at + _MAX_HEAD)
+            if head_end < 0:
+                if size_of_data - at >= _MAX_HEAD:
+                    raise _broken(data[at:])
+                break
+            size = _chunk_size(data, at, head_end)
+            if size == 0:
+                self._flush(data, run, at, pieces)
+                self._end(data[at:], head_end + 2 - at)
+                return
+            start, end = head_end + 2, head_end + 2 + size
+            if end + 2 > size_of_data:
+                self._flush(data, run, at, pieces)
+                self._cut(data, start, end, pieces)
+                return
+            if data[end : end + 2] != b"\r\n":
+                raise _broken(data[end:])
+            if not framed_runs or data[end - 2 : end] != b"\n\n":
+                self._flush(data, run, at, pieces)
+                pieces.append((False, data[start:end]))
+                run = end + 2
+            at = end + 2
+        self._flush(data, run, at, pieces)
+        self._rest = data[at:]
+
+    def _flush(self, data: bytes, run: int, at: int, pieces: list[tuple[bool, bytes]]) -> None:
+        if at > run:
+            pieces.append((True, data if at - run == len(data) else data[run:at]))
+
+    def _cut(self, data: bytes, start: int, end: int, pieces: list[tuple[bool, bytes]]) -> None:
+        """The last chunk in `data` is not complete: hand out what is there of its payload."""
+        if start < len(data):
+            pieces.append((False, data[start:end]))
+        self._missing = max(0, end - len(data))
+        if not self._missing:
+            self._rest = b"\n" + data[end:]
+
+    def _end(self, data: bytes, trailer: int) -> None:
+        """Read the trailer: lines until an empty one (engines send none)."""
+        while (line_end := data.find(b"\r\n", trailer)) > trailer:
+            trailer = line_end + 2
+        if line_end < 0:
+            if len(data) > _MAX_HEAD:
+                raise _broken(data)
+            self._rest = data
+            return
+        self.done = True
+
+
+def _chunk_size(data: bytes, at: int, head_end: int) -> int:
+    digits = data[at:head_end].split(b";", 1)[0].strip()
+    try:
+        size = int(digits, 16)
+    except ValueError:
+        raise _broken(data[at:]) from None
+    if size < 0 or digits[:1] in b"+-" or b"_" in digits:
+        raise _broken(data[at:])
+    return size
+
+
+def _broken(data: bytes) -> EngineDied:
+    return EngineDied("the engine's answer is not valid HTTP", why=f"chunk head {data[:20]!r}")
+
+
+def unframe(framed: bytes) -> bytes:
+    """Return the payload of a run of whole chunks, as `ChunkReader` hands them out."""
+    payload, at = [], 0
+    while at < len(framed):
+        head_end = framed.index(b"\r\n", at)
+        start = head_end + 2
+        end = start + _chunk_size(framed, at, head_end)
+        payload.append(framed[start:end])
+        at = end + 2
+    return b"".join(payload)

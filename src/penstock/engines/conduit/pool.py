@@ -1,0 +1,141 @@
+"""The pooled streaming client to one engine.
+
+It is built for a proxy: no task per request, no queue between the engine's socket and the
+client's. A request is written to an idle connection at once; its response comes back through the callbacks
+of a `Sink`. What is given up: redirects, proxies, cookies, HTTP/2; engines need none of them.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from penstock.engines.conduit.connection import Connection, Exchange
+from penstock.engines.conduit.sink import Sink
+from penstock.ground.errors import EngineError, EngineUnavailable, UserError
+
+_IDLE_MAX = 512
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class Pool:
+    """Keep-alive connections to one engine, and how much work is out on them."""
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        """`url` is `http(s)://host[:port][/base]`; `headers` go with every request."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(
+                f"{url!r} is not the address of an engine", fix="Write http://host:port."
+            )
+        self.url = url
+        self._host = parts.hostname
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._tls else 80)
+        self._base = parts.path.rstrip("/").encode()
+        fixed = {"host": parts.netloc.rpartition("@")[2], **(headers or {})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._head_end = f" HTTP/1.1\r\n{lines}content-type: application/json\r\n".encode(
+            "latin-1"
+        )
+        self._idle: deque[Connection] = deque()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.outstanding = 0
+
+    def post(self, path: bytes, body: bytes, sink: Sink, request_id: bytes = b"") -> Exchange:
+        """Send `body` (JSON) to `path`; the response goes to `sink`. Returns the handle."""
+        named = b"x-request-id: %b\r\n" % request_id if request_id else b""
+        request = b"POST %b%b%bcontent-length: %d\r\n%b\r\n%b" % (
+            self._base,
+            path,
+            self._head_end,
+            len(body),
+            named,
+            body,
+        )
+        return self._start(Exchange(request, sink))
+
+    def get(self, path: bytes, sink: Sink) -> Exchange:
+        """Fetch `path`; the response goes to `sink`."""
+        return self._start(Exchange(b"GET %b%b%b\r\n" % (self._base, path, self._head_end), sink))
+
+    def _start(self, exchange: Exchange) -> Exchange:
+        self.outstanding += 1
+        exchange.on_finished = lambda connection, error: self._on_finished(
+            exchange, connection, error
+        )
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive:
+                exchange.connection = connection
+                connection.send(exchange.request, exchange)
+                return exchange
+        self._connect(exchange)
+        return exchange
+
+    def _connect(self, exchange: Exchange) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect_and_send(exchange))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect_and_send(self, exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self.url), self._host, self._port, ssl=self._tls
+                )
+        except (OSError, TimeoutError) as error:
+            why = str(error) or "no answer to the connection attempt"
+            lost = EngineUnavailable(f"no engine answers at {self.url}", why=why)
+            self._on_finished(exchange, None, lost)
+            return
+        if exchange.finished:  # cancelled while it was connecting
+            self._keep(connection)
+            return
+        exchange.connection = connection
+        connection.send(exchange.request, exchange)
+
+    def _on_finished(
+        self, exchange: Exchange, connection: Connection | None, error: EngineError | None
+    ) -> None:
+        if exchange.finished:
+            return
+        stale = exchange.connection is not None and exchange.connection.was_reused
+        if error is not None and stale and not exchange.answered:
+            # The engine closed an idle connection just as the request was written to it.
+            exchange.connection = None
+            self._connect(exchange)
+            return
+        exchange.finished = True
+        self.outstanding -= 1
+        if connection is not None:
+            self._keep(connection)
+        if error is None:
+            exchange.sink.on_end()
+        else:
+            exchange.sink.on_lost(error)
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) < _IDLE_MAX:
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def cancel(self, exchange: Exchange) -> None:
+        """The client has left: close the connection so that the engine stops computing."""
+        if exchange.finished:
+            return
+        exchange.finished = True
+        self.outstanding -= 1
+        if exchange.connection is not None:
+            exchange.connection.abort()
+
+    async def close(self) -> None:
+        """Close every idle connection and stop connecting."""
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        while self._idle:
+            self._idle.pop().abort()

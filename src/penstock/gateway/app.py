@@ -1,0 +1,157 @@
+"""The routes that are not hot: models, tools, health, metrics, the OpenAPI document, `/invoke`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from penstock.gateway.admission import Admission, Tenant
+from penstock.gateway.answer import JSON
+from penstock.gateway.doorway import new_request_id
+from penstock.gateway.faults import Fault, fault_of, plain_fault
+from penstock.gateway.fleet import Fleet
+from penstock.gateway.front import HOT_PATHS
+from penstock.gateway.invoke import Invoker
+from penstock.gateway.openapi import document
+from penstock.gateway.settings import ModelSettings
+from penstock.gateway.turns import Turns
+from penstock.ground.errors import PenstockError, RequestError
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """What the routes that are not hot need."""
+
+    admission: Admission
+    fleet: Fleet
+    turns: Turns
+    invoker: Invoker
+    metrics: CollectorRegistry
+    started_s: int
+
+    def app(self) -> Starlette:
+        """Return the ASGI application."""
+        routes = [
+            Route("/health", self.health),
+            Route("/ready", self.ready),
+            Route("/metrics", self.scrape),
+            Route("/openapi.json", self.openapi),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{name:path}", self.model),
+            Route("/tools", self.tools),
+            Route("/invoke", self.invoke, methods=["POST"]),
+            *(Route(path.decode(), _hot_only, methods=["POST"]) for path in HOT_PATHS),
+        ]
+        app = Starlette(routes=routes)
+        app.add_exception_handler(PenstockError, _on_error)
+        app.add_exception_handler(HTTPException, _on_http_error)
+        app.add_exception_handler(ClientDisconnect, _on_disconnect)
+        app.add_exception_handler(500, _on_error)
+        return app
+
+    async def health(self, request: Request) -> Response:
+        """The process lives."""
+        return _json({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Every model has an engine that answers."""
+        down = self.fleet.down()
+        if self.admission.serves_all():
+            return _json({"status": "ready", "engines_down": down})
+        return _json({"status": "starting", "engines_down": down}, status=503)
+
+    async def scrape(self, request: Request) -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(self, request: Request) -> Response:
+        """The gateway's own OpenAPI document."""
+        return _json(document())
+
+    async def models(self, request: Request) -> Response:
+        """The models this key may use."""
+        tenant = self._tenant(request)
+        entries = [self._entry(model) for model in self.admission.models_of(tenant)]
+        return _json({"object": "list", "data": entries})
+
+    async def model(self, request: Request) -> Response:
+        """One model this key may use."""
+        tenant = self._tenant(request)
+        name = request.path_params["name"]
+        for model in self.admission.models_of(tenant):
+            if model.name == name:
+                return _json(self._entry(model))
+        raise self.admission.no_such_model(tenant, name)
+
+    async def tools(self, request: Request) -> Response:
+        """The tools the gateway runs for this key's tenant."""
+        return _json({"tools": self.turns.definitions_for(self._tenant(request))})
+
+    async def invoke(self, request: Request) -> Response:
+        """One prompt, one text."""
+        tenant = self.admission.admit(_secret(request))
+        body = await request.body()
+        return _json(await self.invoker.invoke(tenant, body, new_request_id()))
+
+    def _tenant(self, request: Request) -> Tenant:
+        return self.admission.identify(_secret(request))
+
+    def _entry(self, model: ModelSettings) -> dict[str, object]:
+        return {
+            "id": model.name,
+            "object": "model",
+            "created": self.started_s,
+            "owned_by": "penstock",
+            "parent": model.parent,
+            "max_model_len": model.context,
+        }
+
+
+def _secret(request: Request) -> bytes | None:
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, secret = header.partition(" ")
+        return secret.strip().encode("latin-1") if scheme.lower() == "bearer" else b"?"
+    key = request.headers.get("x-api-key")
+    return key.strip().encode("latin-1") if key is not None else None
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=JSON.decode())
+
+
+def _fault(fault: Fault) -> Response:
+    headers = {name.decode(): value.decode() for name, value in fault.headers}
+    return Response(fault.body, fault.status, headers, media_type=JSON.decode())
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return _fault(fault_of(error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    what = {404: "there is no such address", 405: "this address takes another method"}
+    message = f"{what.get(status, 'refused')}: {request.method} {request.url.path}"
+    fault = _fault(plain_fault(status, message, "not_found" if status == 404 else "refused"))
+    if isinstance(error, HTTPException) and error.headers:
+        fault.headers.update(error.headers)
+    return fault
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody is there to read it
+
+
+async def _hot_only(request: Request) -> Response:
+    """Listed so that other methods get 405; POST never comes this way."""
+    raise RequestError("this address was written in an unusual way", fix="Write it plainly.")

@@ -1,0 +1,61 @@
+"""The outside of a finished turn: OpenAI's `chat.completion`, and what a stream says of tools."""
+
+import msgspec
+
+from penstock.chat.events import Bound, Finished, Message, ToolFinished, ToolStarted, Usage
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    message: Message
+    finish_reason: str
+    index: int = 0
+    logprobs: dict[str, list[msgspec.Raw]] | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    tool_rounds: int
+    bound: Bound | None = None
+
+
+class _Completion(msgspec.Struct, frozen=True):
+    id: str
+    created: int
+    model: str
+    choices: tuple[_Choice]
+    usage: Usage
+    metadata: _Metadata
+    object: str = "chat.completion"
+
+
+class _ToolNote(msgspec.Struct, frozen=True, omit_defaults=True):
+    name: str
+    call_id: str
+    status: str
+    seconds: float = 0.0
+
+
+def completion_of(finished: Finished) -> bytes:
+    """Return the JSON of a plain answer; `metadata.tool_rounds` counts the rounds of calls."""
+    choice = _Choice(finished.message, finished.finish_reason, logprobs=finished.logprobs)
+    return msgspec.json.encode(
+        _Completion(
+            id=finished.id,
+            created=finished.created,
+            model=finished.model,
+            choices=(choice,),
+            usage=finished.usage,
+            metadata=_Metadata(finished.tool_rounds, finished.bound),
+        )
+    )
+
+
+def tool_comment(event: ToolStarted | ToolFinished) -> bytes:
+    """Return an SSE comment that tells of a tool call.
+
+    A comment, because OpenAI's SDKs take every `data:` for a chunk, whatever its event is named.
+    """
+    if isinstance(event, ToolStarted):
+        note = _ToolNote(event.name, event.call_id, "started")
+    else:
+        note = _ToolNote(event.name, event.call_id, event.outcome, round(event.seconds, 3))
+    return b": penstock.tool " + msgspec.json.encode(note) + b"\n\n"

@@ -1,0 +1,284 @@
+"""The server's side of a connection: uvicorn's protocol with a short way for the hot routes.
+
+uvicorn (on llhttp) reads HTTP/1.1 and serves the ASGI app with everything that is not hot. The
+hot routes skip ASGI: no scope, no task, no queue a request; the answer is written by the engine's
+callbacks. What uvicorn leaves open for clients on the internet is closed here: limits on head and
+body, and on the time a client may take to send them. A client that pipelines gets its first
+answer and then a closed connection, as HTTP allows: nobody does it, and it is where smuggling
+lives.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from penstock.gateway.answer import JSON, Answer
+from penstock.gateway.faults import Fault, fault_of, plain_fault
+from penstock.gateway.settings import Settings
+from penstock.ground.errors import PenstockError
+
+Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
+"""`begin(client, path, key, body)` starts an answer; raises PenstockError to refuse."""
+
+_CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_numbers = itertools.count(1)
+_RUN = os.urandom(4).hex().encode()
+
+
+class Doorway(HttpToolsProtocol):
+    """One client connection. Satisfies `answer.Client` while a hot request is answered."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        begin: Begin,
+        hot_paths: frozenset[bytes],
+        settings: Settings,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._begin, self._hot_paths, self._settings = begin, hot_paths, settings
+        self._answer: Answer | None = None
+        self._hot = False
+        self._deaf = False  # the connection will close; what still comes in is not read
+        self._keep_alive = True
+        self._body: list[bytes] = []
+        self._body_size = self._head_size = 0
+        self._in_head = True
+        self._since_s = self.loop.time()
+        self._waits_for = "request"  # what `_since_s` counts: request, rest, answer
+        self.request_id = b""
+        self.takes_chunks = True
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes from the client."""
+        if self._deaf:
+            return
+        if self._in_head:
+            self._head_size += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_size > self._settings.max_header_bytes:
+            self._refuse(431, "the request's head is too large", "header_too_large")
+
+    def on_message_begin(self) -> None:
+        """llhttp: the first byte of a request."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        if self._waits_for == "request":
+            self._waits_for, self._since_s = "rest", self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """llhttp: the head is complete; choose the short way or ASGI."""
+        self._in_head, received, self._head_size = False, self._head_size, 0
+        if self._is_busy():
+            self._close_after_this()
+            return
+        limit = self._settings.max_header_bytes
+        if received > limit and _size_of(self.url, self.headers) > limit:
+            self._refuse(431, "the request's head is too large", "header_too_large")
+            return
+        path = self.url.split(b"?", 1)[0]
+        self._hot = path in self._hot_paths and self.parser.get_method() == b"POST"
+        if self._hot:
+            self._begin_hot()
+        else:
+            self._begin_cold()
+
+    def _begin_hot(self) -> None:
+        version = self.parser.get_http_version()
+        self.takes_chunks = version == "1.1"
+        self._keep_alive = self.takes_chunks and self.parser.should_keep_alive()
+        self._body, self._body_size = [], 0
+        self.request_id = new_request_id()
+        if self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _begin_cold(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        self._body_size = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """llhttp: a piece of the body."""
+        if self._deaf:
+            return
+        self._body_size += len(body)
+        if self._body_size > self._settings.max_body_bytes:
+            limit = self._settings.max_body_bytes
+            self._refuse(413, f"the body is larger than {limit} bytes", "body_too_large")
+        elif self._hot:
+            self._body.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """llhttp: the request is complete."""
+        self._in_head = True
+        if self._deaf:
+            return
+        self._waits_for, self._since_s = "answer", self.loop.time()
+        if not self._hot:
+            super().on_message_complete()
+            return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        try:
+            path = self.url.split(b"?", 1)[0]
+            self._answer = self._begin(self, path, _key_in(self.headers), body)
+        except PenstockError as error:
+            self.fail(fault_of(error))
+
+    def _is_busy(self) -> bool:
+        if self._answer is not None:
+            return True
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _close_after_this(self) -> None:
+        self._deaf, self._keep_alive = True, False
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        self.flow.pause_reading()
+
+    def _refuse(self, status: int, message: str, code: str) -> None:
+        """Answer a request that cannot be read to its end, and hang up."""
+        self._deaf = True
+        busy = self._is_busy() and (self.cycle is None or self.cycle.response_started)
+        if not busy and not self.transport.is_closing():
+            self._keep_alive = False
+            self.request_id = new_request_id()
+            fault = plain_fault(status, message, code)
+            self.transport.write(self._fault_bytes(fault))
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn: the parser gave up; say so in OpenAI's shape."""
+        if self._answer is None:
+            self._refuse(400, f"this is not valid HTTP: {msg}", "invalid_http")
+        else:
+            self._close_after_this()
+
+    # Writing: `answer.Client`
+
+    def head(self, status: int, content_type: bytes, length: int | None) -> bytes:
+        """Return a response head; see `answer.Client`."""
+        if length is not None:
+            framing = b"content-length: %d\r\n" % length
+        else:
+            framing = _CHUNKED if self.takes_chunks else b"cache-control: no-cache\r\n"
+        return b"%b%bcontent-type: %b\r\n%bx-request-id: %b\r\n%b\r\n" % (
+            STATUS_LINE[status],
+            self._date(),
+            content_type,
+            framing,
+            self.request_id,
+            b"" if self._keep_alive else b"connection: close\r\n",
+        )
+
+    def _date(self) -> bytes:
+        headers = self.server_state.default_headers
+        return b"%b: %b\r\n" % headers[0] if headers else b""
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        await self.flow.drain()
+
+    def finish(self) -> None:
+        """The hot response is complete; wait for the next request or hang up."""
+        self._answer = None
+        self.server_state.total_requests += 1
+        self._waits_for, self._since_s = "request", self.loop.time()
+        if not self._keep_alive:
+            self.transport.close()
+
+    def fail(self, fault: Fault) -> None:
+        """Send an error as the whole response."""
+        self.transport.write(self._fault_bytes(fault))
+        self.finish()
+
+    def _fault_bytes(self, fault: Fault) -> bytes:
+        head = self.head(fault.status, JSON, len(fault.body))
+        extra = b"".join(b"%b: %b\r\n" % header for header in fault.headers)
+        return head[:-2] + extra + b"\r\n" + fault.body
+
+    # The connection
+
+    def pause_writing(self) -> None:
+        """asyncio: the client reads slowly."""
+        super().pause_writing()
+        if self._answer is not None:
+            self._answer.pause()
+
+    def resume_writing(self) -> None:
+        """asyncio: the client has caught up."""
+        super().resume_writing()
+        if self._answer is not None:
+            self._answer.resume()
+
+    def on_response_complete(self) -> None:
+        """uvicorn: a cold response is complete."""
+        super().on_response_complete()
+        self._waits_for, self._since_s = "request", self.loop.time()
+        if self._deaf:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the client is gone."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """uvicorn: the server stops; finish what is being answered, then hang up."""
+        if self._answer is None:
+            super().shutdown()
+        self._keep_alive = False
+
+    def sweep(self, now_s: float) -> None:
+        """End what has taken too long; called about once a second."""
+        waited_s = now_s - self._since_s
+        if self._waits_for == "request":
+            if waited_s > self._settings.keep_alive_s:
+                self.transport.close()
+        elif self._waits_for == "rest":
+            if waited_s > self._settings.body_timeout_s:
+                self._refuse(408, "the request took too long to arrive", "request_timeout")
+        elif waited_s > self._settings.request_timeout_s and self._answer is not None:
+            self._answer.expire()
+
+
+def new_request_id() -> bytes:
+    """Return a request id that no other request of any gateway has."""
+    return b"req-%b-%x" % (_RUN, next(_numbers))
+
+
+def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def _key_in(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    """Return the API key of a request; `Authorization: Bearer` wins over `x-api-key`."""
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, secret = value.partition(b" ")
+            return secret.strip() if scheme.lower() == b"bearer" else b"?"
+        if name == b"x-api-key":
+            found = value.strip()
+    return found

@@ -1,0 +1,107 @@
+"""Errors as OpenAI's clients know them: the only place that turns an error into a status."""
+
+import math
+from dataclasses import dataclass, field
+
+import msgspec
+
+from penstock.ground.errors import (
+    EngineDied,
+    EngineRefused,
+    EngineUnavailable,
+    LimitExceeded,
+    NotAllowed,
+    PenstockError,
+    RequestError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One error answer: status, JSON body and extra headers."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return the answer for `error`; anything unforeseen is a plain 500 that tells nothing."""
+    if isinstance(error, EngineRefused):
+        return _refusal(error)
+    for kind, status, code in _KINDS:
+        if isinstance(error, kind):
+            break
+    else:
+        message = "Penstock failed on this request; its log says why."
+        return _fault(500, message, "internal_error")
+    message = str(error) or "the answer took too long"
+    if isinstance(error, RequestError):
+        status = 404 if error.code == "model_not_found" else status
+        return _fault(status, message, error.code or code, error.param)
+    if isinstance(error, LimitExceeded):
+        wait = b"%d" % max(1, math.ceil(error.retry_after_s))
+        return _fault(status, message, code, headers=((b"retry-after", wait),))
+    return _fault(status, message, code, headers=_HEADERS.get(status, ()))
+
+
+_KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
+    (NotAllowed, 401, "invalid_api_key"),
+    (LimitExceeded, 429, "rate_limit_exceeded"),
+    (RequestError, 400, "invalid_request"),
+    (EngineUnavailable, 503, "engine_unavailable"),
+    (EngineDied, 502, "engine_died"),
+    (TimeoutError, 504, "timeout"),
+)
+_HEADERS = {401: ((b"www-authenticate", b"Bearer"),), 503: ((b"retry-after", b"2"),)}
+
+
+def _refusal(error: EngineRefused) -> Fault:
+    """An engine's 4xx concerns the request and is handed on; its 5xx is our 502."""
+    if error.status >= 500:
+        return _fault(502, str(error), "engine_error")
+    if is_openai_error(error.body):
+        return Fault(error.status, error.body)
+    return _fault(error.status, str(error), "engine_refused")
+
+
+def plain_fault(status: int, message: str, code: str) -> Fault:
+    """Return an error answer that has no exception behind it."""
+    return _fault(status, message, code)
+
+
+def stream_event(error: PenstockError) -> bytes:
+    """Return the server-sent event that tells a client its stream has failed."""
+    return b"data: " + fault_of(error).body + b"\n\n"
+
+
+class _Anything(msgspec.Struct):
+    message: str
+
+
+class _Shape(msgspec.Struct):
+    error: _Anything
+
+
+def is_openai_error(body: bytes) -> bool:
+    """Whether `body` is an error in OpenAI's shape already."""
+    try:
+        msgspec.json.decode(body, type=_Shape)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def _fault(
+    status: int,
+    message: str,
+    code: str,
+    param: str = "",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Fault:
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    error = {"message": message, "type": kind, "param": param or None, "code": code}
+    return Fault(status, msgspec.json.encode({"error": error}), headers)

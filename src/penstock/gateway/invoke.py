@@ -1,0 +1,78 @@
+"""`POST /invoke`: one prompt in, one text out, as simple endpoints have it."""
+
+import msgspec
+
+from penstock.gateway.admission import Admission, Tenant
+from penstock.gateway.turns import Turns
+from penstock.ground.errors import RequestError
+
+
+class InvokeParameters(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """How the text is made; names as in Hugging Face's text generation."""
+
+    max_new_tokens: int = 256
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    stop: list[str] | None = None
+    seed: int | None = None
+    do_sample: bool | None = None
+
+
+class InvokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /invoke`; `model` may be left out where there is one."""
+
+    prompt: str
+    parameters: InvokeParameters = InvokeParameters()
+    model: str | None = None
+
+
+class Invoker:
+    """Answers `/invoke` by one chat turn."""
+
+    def __init__(self, admission: Admission, turns: Turns) -> None:
+        self._admission, self._turns = admission, turns
+
+    async def invoke(self, tenant: Tenant, body: bytes, request_id: bytes) -> dict[str, object]:
+        """Return `generated_text`, the prompt and the parameters that were used.
+
+        Raises:
+            RequestError: the body is wrong or the model does not exist.
+            EngineError: no engine could answer.
+        """
+        try:
+            request = msgspec.json.decode(body, type=InvokeRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RequestError("the body is wrong", why=str(error), code="invalid_body") from None
+        models = self._admission.models_of(tenant)
+        if request.model is None and not models:
+            raise self._admission.no_such_model(tenant, "")
+        route = self._admission.resolve(tenant, request.model or models[0].name)
+        finished = await self._turns.ask(
+            tenant, route, _chat_body(request, route.model), request_id
+        )
+        return {
+            "generated_text": finished.message.content or "",
+            "prompt": request.prompt,
+            "parameters": request.parameters,
+        }
+
+
+def _chat_body(request: InvokeRequest, model: str) -> bytes:
+    given = request.parameters
+    greedy = given.do_sample is False
+    fields = {
+        "model": model,
+        "messages": [{"role": "user", "content": request.prompt}],
+        "max_tokens": given.max_new_tokens,
+        "temperature": 0.0 if greedy else given.temperature,
+        "top_p": None if greedy else given.top_p,
+        "top_k": None if greedy else given.top_k,
+        "repetition_penalty": given.repetition_penalty,
+        "stop": given.stop,
+        "seed": given.seed,
+    }
+    return msgspec.json.encode({key: value for key, value in fields.items() if value is not None})

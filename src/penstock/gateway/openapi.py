@@ -1,0 +1,144 @@
+"""The gateway's own OpenAPI document, made from the structs that read the requests."""
+
+from importlib.metadata import version
+
+import msgspec
+
+from penstock.gateway.fields import ChatRequest, CompletionRequest
+from penstock.gateway.invoke import InvokeRequest
+
+_TEXT = {"type": "string"}
+_NUMBER = {"type": "number"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+_MESSAGE = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
+        "content": {"anyOf": [_TEXT, {"type": "array"}, {"type": "null"}]},
+        "name": _TEXT,
+        "tool_call_id": _TEXT,
+        "tool_calls": {"type": "array"},
+    },
+}
+_KNOWN = {
+    "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+    "prompt": {"anyOf": [_TEXT, {"type": "array"}]},
+    "temperature": {**_NUMBER, "minimum": 0, "maximum": 2},
+    "top_p": {**_NUMBER, "exclusiveMinimum": 0, "maximum": 1},
+    "max_tokens": {"type": "integer", "minimum": 1},
+    "max_completion_tokens": {"type": "integer", "minimum": 1},
+    "n": {"type": "integer", "minimum": 1},
+    "stop": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": "null"}]},
+    "seed": {"type": "integer"},
+}
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type"],
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "integer", "null"]},
+            },
+        }
+    },
+}
+
+
+def document() -> dict[str, object]:
+    """Return the OpenAPI 3.1 document of this gateway."""
+    bodies, components = msgspec.json.schema_components(
+        (ChatRequest, CompletionRequest, InvokeRequest),
+        ref_template="#/components/schemas/{name}",
+    )
+    for name in ("ChatRequest", "CompletionRequest"):
+        properties = components[name]["properties"]
+        properties.update({key: _KNOWN[key] for key in _KNOWN if key in properties})
+    chat, completion, invoke = bodies
+    answers = {"description": "JSON, or server-sent events where `stream` is true"}
+    keyed: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Penstock gateway",
+            "version": version("penstock"),
+            "description": "OpenAI-compatible, with the gateway's own tools behind it.",
+        },
+        "components": {
+            "schemas": {**components, "Error": _ERROR},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+        "paths": {
+            "/v1/chat/completions": {"post": _post("Chat", chat, answers, keyed)},
+            "/v1/completions": {"post": _post("Complete a text", completion, answers, keyed)},
+            "/invoke": {
+                "post": _post("One prompt, one text", invoke, {"description": "The text"}, keyed)
+            },
+            "/v1/models": {"get": _get("The models this key may use", keyed)},
+            "/v1/models/{name}": {"get": _get("One model", keyed, parameter="name")},
+            "/tools": {"get": _get("The tools the gateway runs for this key", keyed)},
+            "/health": {"get": _get("The process lives", [])},
+            "/ready": {"get": _get("Every model has an engine that answers", [], unready=True)},
+            "/metrics": {"get": _get("Prometheus metrics", [])},
+            "/openapi.json": {"get": _get("This document", [])},
+        },
+    }
+
+
+def _errors(*statuses: int) -> dict[str, object]:
+    schema = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {str(status): {"description": "Error", "content": schema} for status in statuses}
+
+
+def _post(
+    summary: str, body: object, answer: object, keyed: list[dict[str, list[str]]]
+) -> dict[str, object]:
+    return {
+        "summary": summary,
+        "security": keyed,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": answer,
+            **_errors(400, 401, 404, 408, 413, 422, 429, 431, 502, 503, 504),
+        },
+    }
+
+
+def _get(
+    summary: str,
+    keyed: list[dict[str, list[str]]],
+    *,
+    parameter: str | None = None,
+    unready: bool = False,
+) -> dict[str, object]:
+    operation: dict[str, object] = {
+        "summary": summary,
+        "responses": {
+            "200": {"description": "The answer"},
+            **(_errors(401) if keyed else {}),
+            **(_errors(404) if parameter else {}),
+            **({"503": {"description": "Not yet"}} if unready else {}),
+        },
+    }
+    if keyed:
+        operation["security"] = keyed
+    if parameter:
+        operation["parameters"] = [
+            {
+                "name": parameter,
+                "in": "path",
+                "required": True,
+                "schema": {**_TEXT, "minLength": 1},
+            }
+        ]
+    return operation

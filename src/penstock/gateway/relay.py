@@ -1,0 +1,214 @@
+"""A request that goes straight through: one engine's answer becomes the client's.
+
+The first bytes of the body are awaited before the status is sent, so an engine that fails until
+then costs the client nothing: another engine is asked. Afterwards the stream says what happened.
+"""
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from penstock.engines.conduit.connection import Exchange
+from penstock.engines.conduit.framing import unframe
+from penstock.engines.conduit.sink import Head
+from penstock.gateway.admission import Route
+from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client, framed
+from penstock.gateway.faults import fault_of, is_openai_error, stream_event
+from penstock.gateway.fleet import Engine, least_busy
+from penstock.gateway.meters import Meter
+from penstock.gateway.passage import Passage, Usage, read_usage
+from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
+
+_MAX_PLAIN = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of the engine."""
+
+    path: bytes
+    body: bytes
+    route: Route
+    meter: Meter
+    streams: bool
+    hide_usage: bool
+
+
+class Relay:
+    """One request on its way; the sink of its engine's response."""
+
+    __slots__ = (
+        "_client",
+        "_engine",
+        "_exchange",
+        "_head",
+        "_open",
+        "_order",
+        "_parts",
+        "_passage",
+        "_since_s",
+        "_size",
+        "_started",
+        "_tried",
+        "takes_framed",
+    )
+
+    def __init__(self, client: Client, order: Order) -> None:
+        """Ask the least busy engine.
+
+        Raises:
+            EngineUnavailable: no engine is up.
+        """
+        self._client, self._order = client, order
+        self._since_s = time.perf_counter()
+        self._passage = Passage(hide_usage=order.hide_usage)
+        self.takes_framed = order.streams and client.takes_chunks
+        self._started = False
+        self._open = True
+        self._head: Head | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._tried: tuple[Engine, ...] = ()
+        self._engine = least_busy(order.route.engines)
+        self._exchange = self._ask()
+
+    def _ask(self) -> Exchange:
+        order = self._order
+        return self._engine.pool.post(order.path, order.body, self, self._client.request_id)
+
+    # Sink: the engine's side
+
+    def on_head(self, head: Head) -> None:
+        """Sink: the engine has answered; its status waits for the first bytes."""
+        self._head = head
+
+    def on_events(self, framed_events: bytes) -> None:
+        """Sink: whole events, usually passed on as they are."""
+        if not self._is_stream():
+            self.on_bytes(unframe(framed_events))
+        elif self._passage.passes(framed_events):
+            self._write(framed_events)
+        elif payload := self._passage.filter_framed(framed_events):
+            self._write(framed(payload))
+
+    def on_bytes(self, payload: bytes) -> None:
+        """Sink: body bytes without framing."""
+        if self._is_stream():
+            if whole := self._passage.filter(payload):
+                self._write(framed(whole) if self._client.takes_chunks else whole)
+            return
+        self._size += len(payload)
+        if self._size > _MAX_PLAIN:
+            raise EngineDied("the engine's answer is larger than 64 MiB")
+        self._parts.append(payload)
+
+    def on_end(self) -> None:
+        """Sink: the engine's response is complete."""
+        if not self._open:
+            return
+        if not self._is_stream():
+            self._answer_plain(b"".join(self._parts))
+        elif self._passage.done:
+            self._close_stream("complete")
+        else:
+            self.on_lost(EngineDied("the engine ended its stream early"))
+
+    def on_lost(self, error: EngineError) -> None:
+        """Sink: the engine is gone; ask another one while the client has seen nothing."""
+        if not self._open:
+            return
+        if isinstance(error, EngineUnavailable):
+            self._engine.up = False
+        if self._started:
+            event = stream_event(error)
+            self._write(framed(event) if self._client.takes_chunks else event)
+            self._close_stream("engine_died")
+            return
+        self._tried = (*self._tried, self._engine)
+        self._parts, self._size, self._head = [], 0, None
+        self._passage = Passage(hide_usage=self._order.hide_usage)
+        try:
+            self._engine = least_busy(self._order.route.engines, self._tried)
+        except EngineUnavailable:
+            self._settle("engine_died")
+            self._client.fail(fault_of(error))
+            return
+        self._exchange = self._ask()
+
+    # Answer: the client's side
+
+    def cancel(self) -> None:
+        """Answer: the client has left; the engine is told by closing its connection."""
+        if self._open:
+            self._engine.pool.cancel(self._exchange)
+            self._settle("client_gone")
+
+    def expire(self) -> None:
+        """Answer: time is up."""
+        if not self._open:
+            return
+        self._engine.pool.cancel(self._exchange)
+        if self._started:
+            event = b"data: " + fault_of(TimeoutError()).body + b"\n\n"
+            self._write(framed(event) if self._client.takes_chunks else event)
+            self._close_stream("timeout")
+        else:
+            self._settle("timeout")
+            self._client.fail(fault_of(TimeoutError()))
+
+    def pause(self) -> None:
+        """Answer: stop reading from the engine."""
+        self._exchange.pause()
+
+    def resume(self) -> None:
+        """Answer: read on."""
+        self._exchange.resume()
+
+    # Writing
+
+    def _is_stream(self) -> bool:
+        head = self._head
+        return self._order.streams and head is not None and head.status == 200 and head.is_stream
+
+    def _write(self, data: bytes) -> None:
+        if self._started:
+            self._client.write(data)
+            return
+        self._started = True
+        self._order.meter.ttft.add(time.perf_counter() - self._since_s)
+        self._client.write(self._client.head(200, EVENT_STREAM, None) + data)
+
+    def _close_stream(self, outcome: str) -> None:
+        self._settle(outcome)
+        if self._client.takes_chunks:
+            self._client.write(LAST_CHUNK)
+        self._client.finish()
+
+    def _answer_plain(self, body: bytes) -> None:
+        status = self._head.status if self._head else 502
+        if status != 200 and not (status < 500 and is_openai_error(body)):
+            self._settle("engine_refused")
+            why = f"the engine answered {status}"
+            self._client.fail(fault_of(EngineRefused(why, status=status, body=body)))
+            return
+        usage = _usage_of(body) if status == 200 else None
+        self._settle("complete" if status == 200 else "engine_refused", usage)
+        self._client.write(self._client.head(status, JSON, len(body)) + body)
+        self._client.finish()
+
+    def _settle(self, outcome: str, usage: Usage | None = None) -> None:
+        self._open = False
+        self._order.meter.settle(
+            outcome,
+            usage or self._passage.usage,
+            max(0, self._passage.events - 1),  # the first event carries the role, not a token
+            time.perf_counter() - self._since_s,
+        )
+
+
+def _usage_of(body: bytes) -> Usage | None:
+    try:
+        return read_usage(body).usage
+    except msgspec.DecodeError:
+        return None

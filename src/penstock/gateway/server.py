@@ -1,0 +1,74 @@
+"""The gateway process: uvicorn with our protocol, the health watch and the sweeper."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from penstock.gateway.doorway import Begin, Doorway
+from penstock.gateway.fleet import Fleet
+from penstock.gateway.front import HOT_PATHS
+from penstock.gateway.settings import Settings
+
+_SWEEP_EVERY_S = 1.0
+
+log = logging.getLogger("penstock.gateway")
+
+
+class GatewayServer:
+    """Serves until it is told to stop (SIGINT or SIGTERM)."""
+
+    def __init__(self, settings: Settings, begin: Begin, app: Starlette, fleet: Fleet) -> None:
+        protocol = functools.partial(Doorway, begin=begin, hot_paths=HOT_PATHS, settings=settings)
+        app.router.lifespan_context = self._lifespan
+        self._fleet = fleet
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=protocol,  # type: ignore[arg-type] # uvicorn only ever calls it
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=int(settings.keep_alive_s),
+                timeout_graceful_shutdown=int(settings.drain_s),
+            )
+        )
+
+    def run(self) -> bool:
+        """Serve; return whether it ever listened."""
+        self._server.run()
+        return self._server.started
+
+    @property
+    def connections(self) -> int:
+        """Client connections now open."""
+        return len(self._server.server_state.connections)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = (
+                group.create_task(self._fleet.watch()),
+                group.create_task(self._sweep()),
+            )
+            yield
+            for task in tasks:
+                task.cancel()
+        await self._fleet.close()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY_S)
+            now_s = loop.time()
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, Doorway):
+                    connection.sweep(now_s)

@@ -1,0 +1,85 @@
+"""What a gateway process is told at its start: plain data, read from one JSON file.
+
+The manifest is translated into this by `wiring.py`, so that the gateway starts without YAML,
+pydantic or Typer. The file holds digests of keys, never keys.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One engine: its address and how to see that it lives."""
+
+    name: str
+    url: str
+    probe: str = "/health"
+    key_env: str | None = None
+    """Environment variable that holds the key this engine asks for."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One name that clients may ask for, and the engines that serve it under that name."""
+
+    name: str
+    engines: tuple[str, ...]
+    parent: str | None = None
+    context: int | None = None
+
+
+class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one tenant may use; `*` in `models` is all."""
+
+    name: str
+    models: tuple[str, ...] = ("*",)
+    tools: tuple[str, ...] = ()
+    requests_per_second: float = 50.0
+    burst: int = 100
+    requests_per_day: int = 10_000
+
+
+class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One API key: SHA-256 in hex, its visible beginning and its tenant."""
+
+    digest: str
+    hint: str
+    tenant: str
+
+
+class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of the tool loop and settings of the built-in tools."""
+
+    weather_url: str | None = None
+    database: str | None = None
+    max_rounds: int = 5
+    call_timeout_s: float = 10.0
+    turn_timeout_s: float = 120.0
+    max_result_bytes: int = 16_384
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything one gateway process needs to know."""
+
+    engines: tuple[EngineSettings, ...]
+    models: tuple[ModelSettings, ...]
+    tenants: tuple[TenantSettings, ...]
+    keys: tuple[KeySettings, ...]
+    tools: ToolSettings = ToolSettings()
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body_bytes: int = 4_194_304
+    max_header_bytes: int = 32_768
+    request_timeout_s: float = 600.0
+    body_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    drain_s: float = 10.0
+
+
+def read_settings(path: Path) -> Settings:
+    """Read the settings file.
+
+    Raises:
+        msgspec.ValidationError: the file is not what `wiring.py` writes.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=Settings)

@@ -1,0 +1,123 @@
+"""An engine as the turn loop sees it: a stream of bytes, fetched through the conduit."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from penstock.engines.conduit.connection import Exchange
+from penstock.engines.conduit.framing import unframe
+from penstock.engines.conduit.sink import Head
+from penstock.gateway.admission import Route
+from penstock.gateway.fleet import Engine, least_busy
+from penstock.ground.errors import EngineError, EngineRefused, EngineUnavailable
+
+_HIGH_WATER = 1 << 18
+_MAX_ERROR_BODY = 1 << 20
+
+
+class Upstream:
+    """Satisfies `chat.ports.Engine`: asks the least busy engine, or another if it is gone."""
+
+    def __init__(self, route: Route, path: bytes, request_id: bytes) -> None:
+        self._route, self._path, self._request_id = route, path, request_id
+
+    async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """Yield the raw body of the engine's streamed answer, cut anywhere.
+
+        Raises:
+            EngineUnavailable: no engine took the request.
+            EngineRefused: the engine answered with an error.
+            EngineDied: the engine went away.
+        """
+        tried: tuple[Engine, ...] = ()
+        while True:
+            engine = least_busy(self._route.engines, tried)
+            inbox = _Inbox()
+            exchange = engine.pool.post(self._path, body, inbox, self._request_id)
+            inbox.exchange = exchange
+            try:
+                while (piece := await inbox.next()) is not None:
+                    yield piece
+            except EngineUnavailable:
+                engine.up = False
+                tried = (*tried, engine)
+                if all(other in tried or not other.up for other in self._route.engines):
+                    raise
+                continue
+            finally:
+                engine.pool.cancel(exchange)
+            return
+
+
+class _Inbox:
+    """Sink that keeps what came until it is taken, and slows the engine down when it is much."""
+
+    takes_framed = False
+
+    def __init__(self) -> None:
+        self.exchange: Exchange | None = None
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._status = 0
+        self._error: EngineError | None = None
+        self._ended = False
+        self._wake: asyncio.Future[None] | None = None
+
+    async def next(self) -> bytes | None:
+        """Return the next piece, or none at the end."""
+        while not self._ready():
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        if self._pieces and self._status == 200:
+            return self._take()
+        if self._error is not None:
+            raise self._error
+        if self._status != 200:
+            body = b"".join(self._pieces)
+            raise EngineRefused(
+                f"the engine answered {self._status}", status=self._status, body=body
+            )
+        return None
+
+    def _ready(self) -> bool:
+        return self._ended or bool(self._pieces and self._status == 200)
+
+    def _take(self) -> bytes:
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        if self._size > _HIGH_WATER and self.exchange is not None:
+            self.exchange.resume()
+        self._size = 0
+        return piece
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def on_head(self, head: Head) -> None:
+        """Sink: the status is known."""
+        self._status = head.status
+
+    def on_events(self, framed: bytes) -> None:
+        """Sink: not asked for, but never lost."""
+        self.on_bytes(unframe(framed))
+
+    def on_bytes(self, payload: bytes) -> None:
+        """Sink: body bytes."""
+        if self._status != 200 and self._size > _MAX_ERROR_BODY:
+            return  # an error text that long is not read to its end
+        self._pieces.append(payload)
+        self._size += len(payload)
+        if self._size > _HIGH_WATER and self._status == 200 and self.exchange is not None:
+            self.exchange.pause()
+        self._notify()
+
+    def on_end(self) -> None:
+        """Sink: complete."""
+        self._ended = True
+        self._notify()
+
+    def on_lost(self, error: EngineError) -> None:
+        """Sink: it will not be completed."""
+        self._error, self._ended = error, True
+        self._notify()

@@ -1,0 +1,65 @@
+"""Every metric Penstock publishes: name, help, labels. `docs/metrics.md` lists the same."""
+
+from dataclasses import dataclass
+
+LATENCY_BUCKETS_S = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family as Prometheus sees it."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+REQUESTS = Metric(
+    "penstock_requests_total",
+    "Requests that passed the key check, by outcome",
+    ("tenant", "model", "outcome"),
+)
+REFUSALS = Metric(
+    "penstock_refusals_total", "Requests refused at the door, by status", ("status",)
+)
+TOKENS = Metric(
+    "penstock_tokens_total",
+    "Tokens by kind: prompt, cached (part of prompt), completion",
+    ("tenant", "model", "kind"),
+)
+ESTIMATED_TOKENS = Metric(
+    "penstock_estimated_completion_tokens_total",
+    "Completion tokens counted from passed-on events because the engine gave no count",
+    ("tenant", "model"),
+)
+REQUEST_SECONDS = Metric(
+    "penstock_request_seconds", "From request to last byte, seconds", ("tenant", "model")
+)
+TTFT_SECONDS = Metric(
+    "penstock_ttft_seconds", "From request to first byte, streamed answers", ("tenant", "model")
+)
+ENGINE_UP = Metric("penstock_engine_up", "1 when the engine answers its health check", ("engine",))
+ENGINE_OUTSTANDING = Metric(
+    "penstock_engine_outstanding", "Requests now out to the engine", ("engine",)
+)
+CONNECTIONS = Metric("penstock_connections", "Client connections now open")
+TOOL_CALLS = Metric(
+    "tool_calls_total", "Tool calls the gateway ran", ("tool", "tenant", "outcome")
+)
+TOOL_SECONDS = Metric("tool_latency_seconds", "Time one tool call took, seconds", ("tool",))
+
+ALL = (
+    REQUESTS,
+    REFUSALS,
+    TOKENS,
+    ESTIMATED_TOKENS,
+    REQUEST_SECONDS,
+    TTFT_SECONDS,
+    ENGINE_UP,
+    ENGINE_OUTSTANDING,
+    CONNECTIONS,
+    TOOL_CALLS,
+    TOOL_SECONDS,
+)

@@ -1,0 +1,66 @@
+"""Request limits of one process, kept in memory."""
+
+from penstock.ground.clock import Clock
+
+DAY_S = 86_400
+
+
+class Bucket:
+    """A token bucket with a daily ceiling: the two limits every tenant has.
+
+    `rate` tokens a second flow in until `burst` are there; each request takes one. The day is
+    counted in UTC by `wall` (seconds since the epoch), the flow by `clock`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_day",
+        "_level",
+        "_seen_s",
+        "_today",
+        "_wall",
+        "burst",
+        "per_day",
+        "rate",
+    )
+
+    def __init__(
+        self, rate: float, burst: int, per_day: int, *, clock: Clock, wall: Clock
+    ) -> None:
+        self.rate, self.burst, self.per_day = rate, burst, per_day
+        self._clock, self._wall = clock, wall
+        self._level, self._seen_s = float(burst), clock()
+        self._day, self._today = int(wall() // DAY_S), 0
+
+    def take(self) -> float:
+        """Take one request; return 0.0, or the seconds to wait when none may pass now."""
+        now_s = self._clock()
+        level = self._level + (now_s - self._seen_s) * self.rate
+        self._level = level if level < self.burst else float(self.burst)
+        self._seen_s = now_s
+        if self._level < 1.0:
+            return (1.0 - self._level) / self.rate
+        if self._today >= self.per_day and (wait_s := self._until_tomorrow()):
+            return wait_s
+        self._level -= 1.0
+        self._today += 1
+        return 0.0
+
+    def _until_tomorrow(self) -> float:
+        """Start a new day when it has come; else return the seconds until it does."""
+        wall_s = self._wall()
+        day = int(wall_s // DAY_S)
+        if day != self._day:
+            self._day, self._today = day, 0
+            return 0.0
+        return (day + 1) * DAY_S - wall_s
+
+    @property
+    def left(self) -> int:
+        """Requests that may pass at once, right now."""
+        return int(self._level)
+
+    @property
+    def left_today(self) -> int:
+        """Requests left in this UTC day."""
+        return max(0, self.per_day - self._today)
