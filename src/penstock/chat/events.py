@@ -55,14 +55,6 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_content: str | None = None
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What the answer and all its chunks share; `created` in Unix seconds."""
-
-    id: str
-    created: int
-    model: str
-
-
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an answer tells the client of its tools; only there if tools were called."""
 
@@ -75,10 +67,13 @@ class Finished(msgspec.Struct, frozen=True):
 
     `usage` sums all rounds; it is exact only if `usage_complete`, that is if the engine reported
     every round. `tool_rounds` counts rounds of calls, and `bound` says which limit made the model
-    answer without tools, if one did.
+    answer without tools, if one did. `id`, `created` (Unix seconds) and `model` are the first
+    round's and those of every chunk.
     """
 
-    identity: Identity
+    id: str
+    created: int
+    model: str
     message: Message
     finish_reason: str
     usage: Usage

@@ -6,12 +6,22 @@ role is told once; pieces of tool calls, which are the gateway's own business, a
 is the engine's usage, because the client gets the sum of all rounds, and only if it asked.
 """
 
+from typing import NamedTuple
+
 import msgspec
 from msgspec import Raw
 
 from penstock.chat.accumulate import ChatChunk
-from penstock.chat.events import Identity, Metadata, Usage
+from penstock.chat.events import Metadata, Usage
 from penstock.chat.sse import frame
+
+
+class Identity(NamedTuple):
+    """What all chunks of one answer share; `created` in Unix seconds."""
+
+    id: str
+    created: int
+    model: str
 
 
 class _UsageChunk(msgspec.Struct, frozen=True):
@@ -57,10 +67,10 @@ class Outgoing:
 
     def usage(self, usage: Usage) -> bytes:
         """Return the framed event with the usage of all rounds."""
-        return frame(msgspec.json.encode(_UsageChunk(*_values(self.identity), usage)))
+        return frame(msgspec.json.encode(_UsageChunk(*self.identity, usage)))
 
     def _is_ours(self, chunk: ChatChunk) -> bool:
-        return _values(self.identity) == (chunk.id, chunk.created, chunk.model)
+        return self.identity == (chunk.id, chunk.created, chunk.model)
 
     def _mended(
         self, data: bytes, *, finish_reason: str | None, metadata: Metadata | None
@@ -79,16 +89,12 @@ class Outgoing:
             self._role_told = True
         if finish_reason is None:
             choice.pop("stop_reason", None)
-        mended: dict[str, object] = {**fields, **msgspec.structs.asdict(self.identity)}
+        mended: dict[str, object] = {**fields, **self.identity._asdict()}
         mended["choices"] = [{**choice, "delta": delta, "finish_reason": finish_reason}]
         mended.pop("usage", None)
         if metadata is not None:
             mended["metadata"] = metadata
         return frame(msgspec.json.encode(mended))
-
-
-def _values(identity: Identity) -> tuple[str, int, str]:
-    return identity.id, identity.created, identity.model
 
 
 _read_fields = msgspec.json.Decoder(dict[str, Raw]).decode

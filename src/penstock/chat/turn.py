@@ -150,7 +150,9 @@ class Turn:
     def _finished(self, last: Reply, bound: Bound | None) -> Finished:
         reason = last.finish_reason or "stop"
         return Finished(
-            identity=self._out.identity,
+            id=self._out.identity.id,
+            created=self._out.identity.created,
+            model=self._out.identity.model,
             message=join_messages(self._replies),
             # Calls of an answer that was to have none are dropped: nobody would answer them.
             finish_reason="stop" if reason == "tool_calls" else reason,

@@ -15,11 +15,11 @@ class BuiltinSettings:
     """Where the built-in tools look.
 
     `weather` is a live source (`open_meteo.OpenMeteo`); none means the climate table.
-    `database` is an SQLite file with a `products` table; none means the sample catalogue.
+    `database` is the path of an SQLite file with a `products` table; none means the sample catalogue.
     """
 
     weather: WeatherSource | None = None
-    database: Path | None = None
+    database: str | None = None
 
 
 def builtin_tools(settings: BuiltinSettings) -> tuple[Tool, ...]:
@@ -31,5 +31,5 @@ def builtin_tools(settings: BuiltinSettings) -> tuple[Tool, ...]:
     return (
         WeatherTool(settings.weather or ClimateTable()),
         MathTool(),
-        SearchTool(Catalogue(settings.database)),
+        SearchTool(Catalogue(Path(settings.database) if settings.database else None)),
     )

@@ -37,11 +37,11 @@ class MathTool:
         "type": "function",
         "function": {
             "name": "calculate_math",
-            "description": "Calculate a mathematical expression.",
+            "description": "Work out an arithmetic expression",
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "expression": {"type": "string", "description": "e.g. 12*(3+4) or sqrt(2)"}
+                    "expression": {"type": "string", "description": "For example 12*7"}
                 },
                 "required": ["expression"],
             },

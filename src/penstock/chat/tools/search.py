@@ -55,10 +55,10 @@ class SearchTool:
         "type": "function",
         "function": {
             "name": "search_database",
-            "description": "Search the product database.",
+            "description": "Search the catalogue",
             "parameters": {
                 "type": "object",
-                "properties": {"query": {"type": "string", "description": "e.g. lamp"}},
+                "properties": {"query": {"type": "string", "description": "Words to look for"}},
                 "required": ["query"],
             },
         },

@@ -36,11 +36,11 @@ class WeatherTool:
         "type": "function",
         "function": {
             "name": "get_current_weather",
-            "description": "Get the current weather in a city.",
+            "description": "Current weather of a city",
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "location": {"type": "string", "description": "City, e.g. Paris"},
+                    "location": {"type": "string", "description": "City, for example Paris"},
                     "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
                 },
                 "required": ["location"],
