@@ -39,7 +39,12 @@ def run_gateway(settings_path: Path) -> int:
     registry = CollectorRegistry()
     registry.register(meters)
     admission = Admission(settings, fleet, meters, clock=time.monotonic, wall=time.time)
-    tools = builtin_tools(BuiltinSettings(settings.tools.weather_url, settings.tools.database))
+    weather = None
+    if settings.tools.weather_url:
+        from penstock.chat.tools.open_meteo import OpenMeteo
+
+        weather = OpenMeteo(settings.tools.weather_url)
+    tools = builtin_tools(BuiltinSettings(weather, settings.tools.database))
     turns = Turns(settings, tools, meters)
     cold = Cold(
         admission=admission,
