@@ -15,7 +15,8 @@ class BuiltinSettings:
     """Where the built-in tools look.
 
     `weather` is a live source (`open_meteo.OpenMeteo`); none means the climate table.
-    `database` is the path of an SQLite file with a `products` table; none means the sample catalogue.
+    `database` is the path of an SQLite file with a `products` table; none means the sample
+    catalogue.
     """
 
     weather: WeatherSource | None = None
