@@ -4,7 +4,6 @@
 directory and the folders above it. Its key goes to its own address and to no other.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from penstock.ground.errors import UserError
+from penstock.targets.local.state import read_state
 
 Url = Annotated[
     str | None,
@@ -29,8 +29,6 @@ Model = Annotated[
 ]
 System = Annotated[str | None, typer.Option("--system", help="System message to begin with.")]
 
-RUN_FILE = Path(".penstock/run.json")
-
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -45,19 +43,19 @@ def find_address(url: str | None, key: str | None, folder: Path) -> Address:
     """The gateway at `url`, or else the stack that runs in `folder` or above it.
 
     Raises:
-        UserError: `url` is no address; there is no running stack; its file is damaged.
+        UserError: `url` is no address, or there is none and no stack runs.
     """
     running = _find_running(folder)
     if url is None:
         if running is None:
             raise UserError(
                 "no address to talk to",
-                why=f"there is no {RUN_FILE} in {folder} or above it",
+                why=f"no stack runs in {folder} or in a folder above it",
                 fix="Start a stack with `penstock up`, or give --url or PENSTOCK_URL.",
             )
         return Address(running.url, key or running.key, running.model)
     bare = url.rstrip("/").removesuffix("/v1")
-    if urlsplit(bare).scheme not in ("http", "https") or not urlsplit(bare).hostname:
+    if not _is_http(bare):
         raise UserError(f"'{url}' is no address", fix="Write it like http://127.0.0.1:8080.")
     if running and running.url == bare:
         return Address(bare, key or running.key, running.model)
@@ -66,17 +64,14 @@ def find_address(url: str | None, key: str | None, folder: Path) -> Address:
 
 def _find_running(folder: Path) -> Address | None:
     for place in (folder, *folder.parents):
-        file = place / RUN_FILE
-        if file.is_file():
-            return _read_running(file)
+        if state := read_state(place):
+            return Address(state.url, state.api_key, state.model)
     return None
 
 
-def _read_running(file: Path) -> Address:
+def _is_http(url: str) -> bool:
     try:
-        state = json.loads(file.read_bytes())
-        return Address(state["url"].rstrip("/"), state["api_key"], state["model"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{file} cannot be used", why=str(error), fix="`penstock up` writes it anew."
-        ) from error
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -107,3 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the last resort: what is not in our tree is a bug
         output.report_bug(error, as_json=as_json)
         return ExitCode.BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

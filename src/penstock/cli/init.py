@@ -21,6 +21,8 @@ def command(folder: Folder = Path(), force: Force = False, as_json: AsJson = Fal
 
     It is valid as it stands and changes nothing: every setting in it is a default.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is no folder")
     file = folder / DEFAULT_FILE
     text = template.render(_stack_name(folder.resolve().name))
     try:

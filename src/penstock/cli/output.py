@@ -74,17 +74,17 @@ def print_json(data: Mapping[str, object] | Sequence[object]) -> None:
 
 def print_text(text: str | Text = "") -> None:
     """Write a line for people to stdout; a plain string is printed as it is."""
-    terminal().print(text, markup=False, highlight=False, soft_wrap=True)
+    terminal().print(text, soft_wrap=True)
 
 
 def note(text: str | Text) -> None:
     """Write a line of progress or advice to stderr."""
-    terminal(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    terminal(stderr=True).print(text, soft_wrap=True)
 
 
 def terminal(*, stderr: bool = False) -> Console:
     """A Rich console on stdout or stderr; made anew, so that a redirected stream is followed."""
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def report(error: Exception, *, as_json: bool) -> None:

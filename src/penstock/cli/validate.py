@@ -41,8 +41,7 @@ def _describe(problem: Problem) -> dict[str, object]:
 
 def _summary(manifest: Manifest) -> str:
     parts = [f"{manifest.served_model} by the {manifest.engine_kind} engine"]
-    if manifest.adapters:
-        parts.append(f"{len(manifest.adapters)} adapters")
-    if manifest.tenants:
-        parts.append(f"{len(manifest.tenants)} tenants")
+    for count, noun in ((len(manifest.adapters), "adapter"), (len(manifest.tenants), "tenant")):
+        if count:
+            parts.append(f"{count} {noun}{'s' if count > 1 else ''}")
     return f"{manifest.name} serves {', '.join(parts)}"

@@ -179,7 +179,7 @@ def _adapters(manifest: Manifest) -> Iterator[Flaw]:
 
 
 def _tenants(manifest: Manifest) -> Iterator[Flaw]:
-    known = [manifest.served_model, *manifest.adapters]
+    known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
     for name, tenant in manifest.tenants.items():
         for index, model in enumerate(tenant.models):
@@ -206,7 +206,7 @@ def _target(manifest: Manifest) -> Iterator[Flaw]:
     if scale.min > scale.max:
         what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
         yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")
-    if scale.min == 0 and target.kind == "sagemaker" and target.mode in ("realtime", None):
+    if scale.min == 0 and target.kind == "sagemaker" and target.mode == "realtime":
         yield Flaw(
             ("scale", "min"),
             "a realtime endpoint of SageMaker does not scale to zero",

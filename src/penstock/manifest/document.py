@@ -1,9 +1,10 @@
 """A YAML file as plain data, with the line and column of everything in it.
 
 PyYAML reads the text; what differs from its defaults is decided here. Plain scalars follow YAML
-1.2's core schema, so that `no`, `on` and `12:30` are strings, as they look. Keys are text as
-written. Tags, merge keys and several documents in a file are refused. Text, depth, aliases and
-the number of values are bounded, so that a hostile file costs as little as a friendly one.
+1.2's core schema less octal and hexadecimal, so that `no`, `on` and `12:30` are strings, as they
+look. Keys are text as written. Tags, merge keys and several documents in a file are refused.
+Text, depth, aliases and the number of values are bounded, so that a hostile file costs as little
+as a friendly one.
 """
 
 import re
@@ -24,7 +25,7 @@ MAX_DEPTH = 16
 MAX_ALIASES = 50
 MAX_VALUES = 10_000
 
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?[0-9]+")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
@@ -129,7 +130,9 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):
         before = text[: int(error.position)]
         spot = Spot(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return Problem(spot, f"the character U+{ord(text[error.position]):04X} is not allowed")
+        return Problem(
+            spot, f"the character U+{ord(text[error.position]):04X} is not allowed", "Remove it."
+        )
     assert isinstance(error, yaml.MarkedYAMLError)  # noqa: S101  PyYAML raises no other kind
     mark = error.problem_mark or error.context_mark
     said = (error.problem or "not YAML").replace("'\\t'", "a tab")
@@ -137,7 +140,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
     if "a tab" in said:
         what, fix = "not valid YAML: a tab stands here", "Indent with spaces."
     elif said == "mapping values are not allowed here":
-        what = "not valid YAML: a second ':' in one value, or a line indented too far"
+        what = "not valid YAML: ':' in a value, none in the line above, or a wrong indent"
         fix = 'Quote a value that holds ": ", or align the line with its neighbours.'
     elif said.startswith("could not find expected ':'"):
         what, fix = "not valid YAML: a key without ':'", "Write `key: value`."

@@ -133,6 +133,8 @@ def _section_of(kind: Any) -> type[Section] | None:
 def _takes(kind: Any, info: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
+    if kind is str and any(getattr(rule, "min_length", 0) for rule in info.metadata):
+        return "a string that is not empty"
     words = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
     if kind in words:
         return words[kind] + _limits(info.metadata)

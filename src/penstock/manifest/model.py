@@ -18,7 +18,10 @@ SHIPPED_NAME = "penstock-tiny"
 BUILT_IN_TOOLS = ("get_current_weather", "calculate_math", "search_database")
 """Tools that every gateway has."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+NAME_RULE = "letters, digits, '.', '_' and '-', 63 at most, a letter or digit first"
+"""`NAME_PATTERN` in words."""
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that goes into addresses and file names."""
 
 

@@ -14,6 +14,8 @@ def json_schema() -> dict[str, Any]:
     What one field cannot tell about another is checked by `penstock validate` alone.
     """
     schema = Manifest.model_json_schema()
+    for name, info in Manifest.model_fields.items():  # pydantic drops those its $ref repeats
+        schema["properties"][name]["description"] = info.description
     for section in (schema, *schema["$defs"].values()):
         section["properties"] = {
             name: _blank_allowed(field) for name, field in section["properties"].items()

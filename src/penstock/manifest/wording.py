@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from penstock.manifest.document import Document
 from penstock.manifest.fields import ANY_NAME, ManifestField, Path, all_fields, dotted, find, flow
-from penstock.manifest.model import Manifest
+from penstock.manifest.model import NAME_PATTERN, NAME_RULE, Manifest
 from penstock.manifest.problems import Problem
 from penstock.manifest.references import holds_secret, mentions
 
@@ -70,10 +70,13 @@ def _tell(parsed: Document, path: Path, details: ErrorDetails) -> Problem:
         return Problem(spot, f"{dotted(path)} is not understood: {details['msg']}")
     if field.secret:
         what = f"{field.dotted} takes a reference to a secret, never the secret itself"
+        if isinstance(given, str) and mentions(given):
+            what = f"{field.dotted} holds no whole reference"
         return Problem(spot, what, "Name an environment variable.", _example(field))
     if details["type"] == "string_pattern_mismatch":
-        meaning = field.meaning[0].lower() + field.meaning[1:].rstrip(".")
-        what = f"{dotted(path)} cannot be {_shown(given)}; {meaning}"
+        by_rule = details["ctx"]["pattern"] == NAME_PATTERN
+        rule = NAME_RULE if by_rule else field.meaning.partition(": ")[2].rstrip(".")
+        what = f"{dotted(path)} takes {rule}, not {_shown(given)}"
         return Problem(spot, what, example=_example(field))
     return _misfit(parsed, path, field, given)
 
@@ -109,7 +112,7 @@ def _bad_name(parsed: Document, path: Path) -> Problem:
     return Problem(
         parsed.keys.get(path),
         f"'{path[-1]}' in {dotted(path[:-1])} is no usable name: it goes into addresses",
-        fix="Use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first.",
+        fix=f"Use {NAME_RULE}.",
     )
 
 
@@ -129,11 +132,17 @@ def _nearest_choice(field: ManifestField, given: Any) -> str:
 
 
 def _hint(field: ManifestField, given: Any) -> str:
+    if isinstance(given, str) and "number" in field.takes and _is_number(given):
+        return "Remove the quotes."
     if isinstance(given, int | float) and "string" in field.takes:
         return "Put it in quotes."
     if isinstance(given, str) and given.lower() in ("yes", "no", "on", "off"):
         return "Write true or false." if field.takes == "true or false" else ""
     return ""
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
 
 
 def _example(field: ManifestField) -> str:
