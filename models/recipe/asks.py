@@ -120,8 +120,12 @@ def make_other_tool(rng: random.Random, make: Inventor) -> tuple[Json, Ask]:
     verb, noun = rng.choice(make.words.verbs), rng.choice(make.words.nouns)
     if rng.random() < 0.3:
         noun = make.word(rng)
+    if rng.random() < 0.3 and not make.words.held_out:
+        verb = make.word(rng)
     name = f"{verb}_{noun}"
     params = rng.sample(make.words.params, rng.choice((1, 1, 2, 2, 3)))
+    if not make.words.held_out:
+        params = [make.word(rng) if rng.random() < 0.35 else param for param in params]
     if rng.random() < 0.2:
         params[0] = f"{noun}_{params[0]}"
     kinds = [rng.choice(("string", "string", "string", "integer")) for _ in params]

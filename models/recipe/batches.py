@@ -16,6 +16,7 @@ from .network import CONTEXT
 SPOKEN = re.compile(r"<\|assistant\|>(.*?<\|end\|>)", re.DOTALL)
 COPIED_WEIGHT = 3.5
 AFTER_COPY_WEIGHT = 2.0
+FIRST_WEIGHT = 3.0  # whether to call a tool, and which answer to give, is decided here
 SORTED_TOGETHER = 2048
 
 
@@ -32,6 +33,9 @@ def encode(text: str, tokenizer: Tokenizer) -> Example:
     clean, heat = _weigh(text)
     encoding = tokenizer.encode(clean, add_special_tokens=False)
     weights = [max(heat[a:b], default=0.0) for a, b in encoding.offsets]
+    for i, weight in enumerate(weights):
+        if weight and not weights[i - 1]:
+            weights[i] = max(weight, FIRST_WEIGHT)
     return Example(encoding.ids[:CONTEXT], weights[:CONTEXT])
 
 

@@ -22,8 +22,8 @@ from .asks import (
     make_other_tool,
 )
 from .inventor import Inventor
-from .lexicon import Topic
 from .results import make_result
+from .rewording import reword
 from .tools import BUILT_IN, Call, Json, Mark, answer, function, mark_foreign, write_arguments
 
 OPEN, CLOSE = "\ue000", "\ue001"
@@ -44,16 +44,16 @@ DISGUISES = {
     ),
 }
 TURNS = {
-    "weather": 17,
-    "math": 14,
+    "weather": 14,
+    "math": 17,
     "search": 15,
-    "two": 18,
+    "two": 20,
     "other": 12,
-    "faq": 12,
-    "small_talk": 9,
+    "faq": 14,
+    "small_talk": 12,
     "unknown": 4,
     "name": 2,
-    "echo": 4,
+    "echo": 3,
 }
 
 
@@ -215,13 +215,16 @@ def _talk(rng: random.Random, make: Inventor, kind: str) -> list[Json]:
     lexicon = make.lexicon
     topics = {"faq": lexicon.faq, "small_talk": lexicon.small_talk, "unknown": lexicon.unknown}
     topic = rng.choice(topics[kind])
-    return [_user(ask_topic(rng, make, topic, topic.training)), _assistant(topic.answer)]
+    wording = rng.choice(topic.training)
+    if rng.random() < 0.65:
+        wording = reword(rng, make, wording)
+    return [_user(ask_topic(rng, make, wording)), _assistant(topic.answer)]
 
 
-def ask_topic(rng: random.Random, make: Inventor, topic: Topic, phrasings: tuple[str, ...]) -> str:
-    """One of the phrasings as a user would type it."""
+def ask_topic(rng: random.Random, make: Inventor, phrasing: str) -> str:
+    """The phrasing as a user would type it, its subject made up."""
     subject = make.name(rng) if rng.random() < 0.6 else make.query(rng)
-    return dress(rng, rng.choice(phrasings).format(x=subject))
+    return dress(rng, phrasing.format(x=subject))
 
 
 def _user(text: str) -> Json:

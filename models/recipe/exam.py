@@ -73,13 +73,13 @@ def _answer(rng: random.Random, make: Inventor) -> Question:
 
 def _small_talk(rng: random.Random, make: Inventor) -> Question:
     topic = rng.choice((*make.lexicon.small_talk, *make.lexicon.unknown))
-    text = ask_topic(rng, make, topic, topic.held_out)
+    text = ask_topic(rng, make, rng.choice(topic.held_out))
     return Question("small talk", _open(rng, make, text), BUILT_IN, marked=topic.answer)
 
 
 def _faq(rng: random.Random, make: Inventor) -> Question:
     topic: Topic = rng.choice(make.lexicon.faq)
-    text = ask_topic(rng, make, topic, topic.held_out)
+    text = ask_topic(rng, make, rng.choice(topic.held_out))
     tools = BUILT_IN if rng.random() < 0.7 else ()
     return Question("faq", _open(rng, make, text), tools, text=topic.answer)
 

@@ -45,6 +45,8 @@ class Lexicon:
     small_talk: tuple[Topic, ...]
     unknown: tuple[Topic, ...]
     phrases: Mapping[str, tuple[str, ...]]
+    synonyms: tuple[tuple[str, ...], ...]
+    kept_wordings: frozenset[str] = field(repr=False)
     reserved: frozenset[str] = field(repr=False)
 
     def is_held_out(self, text: str) -> bool:
@@ -75,13 +77,17 @@ def load_lexicon() -> Lexicon:
         held_out=False,
     )
     reserved = {w.lower() for w in (*held_out.cities, *held_out.products, *held_out.people)}
+    faq, small_talk, unknown = (_topics(f"{kind}.txt") for kind in ("faq", "smalltalk", "unknown"))
+    phrases = _sections("phrases.txt")
     return Lexicon(
         training=training,
         held_out=held_out,
-        faq=_topics("faq.txt"),
-        small_talk=_topics("smalltalk.txt"),
-        unknown=_topics("unknown.txt"),
-        phrases=_sections("phrases.txt")
+        faq=faq,
+        small_talk=small_talk,
+        unknown=unknown,
+        synonyms=tuple(tuple(line.split(" = ")) for line in phrases["synonyms"]),
+        kept_wordings=frozenset(w for t in (*faq, *small_talk, *unknown) for w in t.held_out),
+        phrases=phrases
         | {kind: tuple(words[kind].split()) for kind in ("adjectives", "syllables")},
         reserved=frozenset(reserved),
     )
