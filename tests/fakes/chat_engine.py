@@ -1,5 +1,6 @@
 """A scripted engine: each request gets the next answer, as chunks in vLLM's form."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -55,13 +56,16 @@ def sse(chunks: Sequence[Json], *, done: bool = True) -> bytes:
     return (text + ("data: [DONE]\n\n" if done else "")).encode()
 
 
+Piece = bytes | Exception | asyncio.Event
+
+
 class ScriptedEngine:
-    """Answers each request with the next script: bytes in given pieces, or an error.
+    """Answers each request with the next script: bytes, an error to raise, an event to wait for.
 
     `bodies` keeps what was asked; `open_streams` counts those begun and not yet closed.
     """
 
-    def __init__(self, *scripts: Sequence[bytes | Exception]) -> None:
+    def __init__(self, *scripts: Sequence[Piece]) -> None:
         self._scripts = list(scripts)
         self.bodies: list[Json] = []
         self.open_streams = 0
@@ -71,13 +75,16 @@ class ScriptedEngine:
         self.bodies.append(json.loads(body))
         return self._play(self._scripts.pop(0))
 
-    async def _play(self, script: Sequence[bytes | Exception]) -> AsyncGenerator[bytes, None]:
+    async def _play(self, script: Sequence[Piece]) -> AsyncGenerator[bytes, None]:
         self.open_streams += 1
         try:
             for piece in script:
                 if isinstance(piece, Exception):
                     raise piece
-                yield piece
+                if isinstance(piece, asyncio.Event):
+                    await piece.wait()
+                else:
+                    yield piece
         finally:
             self.open_streams -= 1
 

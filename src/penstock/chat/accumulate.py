@@ -61,7 +61,7 @@ class ChatChunk(msgspec.Struct, frozen=True):
     model: str = ""
     choices: list[Choice] = []
     usage: Details | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 class Call(msgspec.Struct):
@@ -97,9 +97,9 @@ def read_chunk(data: bytes) -> ChatChunk:
     return chunk
 
 
-def _refusal(error: msgspec.Raw, body: bytes) -> EngineRefused:
+def _refusal(error: object, body: bytes) -> EngineRefused:
     try:
-        told = msgspec.json.decode(error, type=_Code)
+        told = msgspec.convert(error, _Code)
     except msgspec.ValidationError:
         told = _Code()
     status = told.code if isinstance(told.code, int) and 400 <= told.code < 600 else 500

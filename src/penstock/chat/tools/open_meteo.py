@@ -68,10 +68,10 @@ class OpenMeteo:
 
     def __init__(self, base_url: str) -> None:
         """Prepare the client; the public service finds places on a host of its own."""
-        self._forecast = base_url.rstrip("/")
-        parts = urlsplit(self._forecast)
-        host = _GEOCODERS.get(parts.netloc, parts.netloc)
-        self._search = urlunsplit(parts._replace(netloc=host))
+        base = urlsplit(base_url.rstrip("/"))
+        geocoder = base._replace(netloc=_GEOCODERS.get(base.netloc, base.netloc))
+        self.forecast_url = f"{urlunsplit(base)}/v1/forecast"
+        self.search_url = f"{urlunsplit(geocoder)}/v1/search"
         self._client = httpx.AsyncClient(
             timeout=_TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0)
         )
@@ -85,7 +85,7 @@ class OpenMeteo:
         place = await self._find(location)
         where = {"latitude": str(place.latitude), "longitude": str(place.longitude)}
         forecast = await self._get(
-            f"{self._forecast}/v1/forecast",
+            self.forecast_url,
             {**where, "current": "temperature_2m,weather_code"},
             _Forecast,
         )
@@ -99,7 +99,7 @@ class OpenMeteo:
     async def _find(self, location: str) -> _Place:
         _, within = split_place(location)
         asked = {"name": location.partition(",")[0].strip(), "count": "10", "language": "en"}
-        places = await self._get(f"{self._search}/v1/search", asked, _Places)
+        places = await self._get(self.search_url, asked, _Places)
         for place in places.results:
             around = (place.country, place.country_code, place.admin1)
             if {fold(name) for name in around}.issuperset(within):

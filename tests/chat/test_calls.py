@@ -1,0 +1,190 @@
+"""One round of tool calls: parallel, bounded, and unable to break the turn."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+
+import pytest
+from tests.fakes.chat_tools import ONE_NUMBER, ActTool, Hanging, fails, returns
+
+from penstock.chat.accumulate import Call
+from penstock.chat.calls import Bounds, CallRunner, read_arguments
+from penstock.chat.events import ToolFinished, ToolStarted
+from penstock.chat.ports import Tool
+from penstock.chat.toolbox import Toolbox
+from penstock.ground.clock import FakeClock
+from penstock.ground.errors import ToolError
+
+
+def runner(*tools: Tool, bounds: Bounds | None = None, deadline_s: float = 60.0) -> CallRunner:
+    return CallRunner(Toolbox(tools), bounds or Bounds(), deadline_s, FakeClock())
+
+
+async def end_of(run: CallRunner, name: str, arguments: str = "{}") -> tuple[str, str]:
+    """How one call ends, and what the model is told."""
+    call = Call(id="c", name=name, arguments=arguments)
+    async with aclosing(run.run([call])) as steps:
+        events = [step async for step in steps]
+    assert events[0] == ToolStarted(name, "c")
+    (finished,) = events[1:]
+    assert isinstance(finished, ToolFinished)
+    assert finished.result == call.result
+    return finished.outcome, call.result
+
+
+async def test_a_call_ends_with_its_result() -> None:
+    assert await end_of(runner(returns("f", {"r": "é"})), "f") == ("ok", '{"r": "é"}')
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "outcome", "told"),
+    [
+        ("g", "{}", "unknown", "there is no tool g; there are: f"),
+        ("f", "{", "invalid", "not a JSON object"),
+        ("f", "[1]", "invalid", "not a JSON object"),
+        ("f", '"n"', "invalid", "not a JSON object"),
+        ("f", "", "invalid", "the arguments do not fit"),
+        ("f", '{"n": "x"}', "invalid", "(at n)"),
+        ("f", '{"n": 3}', "ok", "1"),
+    ],
+)
+async def test_wrong_calls_are_told_to_the_model(
+    name: str, arguments: str, outcome: str, told: str
+) -> None:
+    tool = returns("f", 1, ONE_NUMBER)
+    ended, text = await end_of(runner(tool), name, arguments)
+    assert ended == outcome
+    assert told in text
+    assert len(tool.calls) == (outcome == "ok")
+
+
+async def test_failures_are_told_without_what_is_inside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = fails("f", ToolError("no data for X"))
+    assert await end_of(runner(told), "f") == ("error", '{"error": "no data for X"}')
+    told = fails("f", ToolError("no data", why="it is closed"))
+    assert await end_of(runner(told), "f") == ("error", '{"error": "no data: it is closed"}')
+    with caplog.at_level(logging.ERROR):
+        broken = fails("f", RuntimeError("password=hunter2"))
+        assert await end_of(runner(broken), "f") == ("error", '{"error": "f failed"}')
+    assert "hunter2" in caplog.text
+
+
+@pytest.mark.parametrize("result", [b"\x00\xff", object(), float("inf"), {1: {2}}])
+async def test_what_is_not_json_is_a_failure(result: object) -> None:
+    assert (await end_of(runner(returns("f", result)), "f"))[0] == "error"
+
+
+async def test_a_huge_result_is_cut_and_marked() -> None:
+    outcome, text = await end_of(
+        runner(returns("f", "é" * 1_000_000), bounds=Bounds(max_result_bytes=100)), "f"
+    )
+    assert outcome == "ok"
+    assert len(text.encode()) <= 100
+    assert text.endswith(" [cut: 2000002 bytes in all]")
+
+
+async def test_a_slow_call_is_cancelled_in_time() -> None:
+    tool = Hanging()
+    outcome, text = await end_of(runner(tool, bounds=Bounds(call_timeout_s=0.01)), "hang")
+    assert (outcome, text) == ("timeout", '{"error": "hang took longer than 0.01 s"}')
+    assert (tool.running, tool.cancelled) == (0, 1)
+
+
+async def test_the_turns_time_bounds_its_calls() -> None:
+    tool = Hanging()
+    assert (await end_of(runner(tool, deadline_s=0.01), "hang"))[0] == "timeout"
+    late = returns("f", 1)
+    outcome, text = await end_of(runner(late, deadline_s=0.0), "f")
+    assert (outcome, text) == ("timeout", '{"error": "the time for tools is used up"}')
+    assert late.calls == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "idempotent", "outcome", "tries"),
+    [
+        ([ToolError("x", transient=True)], True, "ok", 2),
+        ([ToolError("x", transient=True)], False, "error", 1),
+        ([ToolError("x")], True, "error", 1),
+        ([RuntimeError("x")], True, "error", 1),
+        ([ToolError("x", transient=True)] * 2, True, "error", 2),
+    ],
+)
+async def test_only_a_transient_failure_of_an_idempotent_tool_is_tried_again(
+    errors: list[Exception], idempotent: bool, outcome: str, tries: int
+) -> None:
+    tool = fails("f", *errors, idempotent=idempotent)
+    assert (await end_of(runner(tool), "f"))[0] == outcome
+    assert len(tool.calls) == tries
+
+
+async def test_calls_of_a_round_run_at_the_same_time_and_end_in_their_own_order() -> None:
+    barrier = asyncio.Barrier(3)
+    released = [asyncio.Event() for _ in range(3)]
+
+    async def meet(arguments: Mapping[str, object]) -> object:
+        place = int(str(arguments["n"]))
+        await barrier.wait()
+        if place < 2:
+            await released[place + 1].wait()
+        released[place].set()
+        return place
+
+    tool = ActTool("meet", meet, parameters=ONE_NUMBER)
+    calls = [Call(id=str(n), name="meet", arguments=json.dumps({"n": n})) for n in range(3)]
+    ends = [
+        step.call_id async for step in runner(tool).run(calls) if isinstance(step, ToolFinished)
+    ]
+    assert ends == ["2", "1", "0"]
+    assert [call.result for call in calls] == ["0", "1", "2"]
+
+
+async def test_more_calls_than_allowed_are_not_run() -> None:
+    tool = returns("f", 1)
+    calls = [Call(id=str(n), name="f", arguments="{}") for n in range(5)]
+    run = runner(tool, bounds=Bounds(max_calls=3))
+    outcomes = [s.outcome async for s in run.run(calls) if isinstance(s, ToolFinished)]
+    assert sorted(outcomes) == ["error", "error", "ok", "ok", "ok"]
+    assert len(tool.calls) == 3
+    assert "at most 3" in calls[4].result
+
+
+async def test_seconds_are_measured_on_the_clock() -> None:
+    clock = FakeClock()
+
+    async def work(arguments: Mapping[str, object]) -> object:
+        clock.advance(2.5)
+        return None
+
+    run = CallRunner(Toolbox([ActTool("f", work)]), Bounds(), 60.0, clock)
+    steps = [step async for step in run.run([Call(id="c", name="f")])]
+    assert isinstance(steps[1], ToolFinished)
+    assert steps[1].seconds == 2.5
+
+
+async def test_leaving_a_round_cancels_its_calls() -> None:
+    tool = Hanging()
+    before = asyncio.all_tasks()
+    steps = runner(tool, returns("f", 1)).run(
+        [Call(id="1", name="hang"), Call(id="2", name="f"), Call(id="3", name="hang")]
+    )
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, ToolFinished):
+                break
+        assert tool.running == 2
+    assert (tool.running, tool.cancelled) == (0, 2)
+    assert asyncio.all_tasks() == before
+
+
+def test_arguments() -> None:
+    assert read_arguments("") == {}
+    assert read_arguments(" \n") == {}
+    assert read_arguments('{"a": [1]}') == {"a": [1]}
+    assert read_arguments("null") is None
+    assert read_arguments('{"a": 1} x') is None
+    assert read_arguments("[" * 100_000) is None
+    assert read_arguments("\ud800") is None
