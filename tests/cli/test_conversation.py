@@ -48,10 +48,17 @@ def test_a_failed_turn_is_forgotten(gateway: FakeGateway) -> None:
     assert talk.messages == []
 
 
-def test_a_turn_stopped_before_its_first_word_is_forgotten(gateway: FakeGateway) -> None:
+def test_what_was_shown_before_a_stop_is_remembered(gateway: FakeGateway) -> None:
     talk = Conversation(MODEL)
     with Client(Address(gateway.url, KEY)) as client:
         answer = talk.take_turn(client, "hang", stop)
     assert answer.ended is None
-    assert talk.messages == []
+    assert talk.messages[-1] == {"role": "assistant", "content": "You "}
     assert gateway.closed_early.wait(5)
+
+
+def test_a_turn_stopped_before_its_first_word_is_forgotten(gateway: FakeGateway) -> None:
+    talk = Conversation(MODEL)
+    with Client(Address(gateway.url, KEY)) as client:
+        talk.take_turn(client, "tool", stop)
+    assert talk.messages == []

@@ -35,6 +35,7 @@ COMMANDS = {
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),
     "down": Entry("penstock.cli.down", "Stop the running stack."),
+    "engines": Entry("penstock.cli.engines", "Show the engines of this machine, or install one."),
     "chat": Entry("penstock.cli.chat", "Talk to the model in the terminal."),
     "invoke": Entry("penstock.cli.invoke", "Send one prompt and print the answer."),
     "schema": Entry("penstock.cli.schema", "Print the JSON Schema of penstock.yaml."),

@@ -56,13 +56,13 @@ class Conversation:
         try:
             with closing(client.stream(self.request(prompt))) as pieces:
                 for piece in pieces:
-                    show(piece)
                     if isinstance(piece, Text):
                         texts.append(piece.text)
                     elif isinstance(piece, Ended):
                         ended = piece
                     elif piece.status == "started":
                         tools.append(piece.name)
+                    show(piece)
         except KeyboardInterrupt:
             ended = None
         text = "".join(texts)

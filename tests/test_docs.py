@@ -1,0 +1,56 @@
+"""What users can set or type is documented, and the documentation names nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from penstock.cli.app import COMMANDS, load
+from penstock.cli.output import ExitCode
+from penstock.manifest import markdown
+from penstock.manifest.fields import all_fields
+
+CLI = Path("docs/cli.md").read_text(encoding="utf-8")
+MANIFEST = Path("docs/manifest.md").read_text(encoding="utf-8")
+SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in Path("src").rglob("*.py"))
+PAGES = "\n".join(page.read_text(encoding="utf-8") for page in Path("docs").rglob("*.md"))
+
+
+def test_the_manifest_page_is_up_to_date() -> None:
+    """If not: `penstock schema --markdown > docs/manifest.md`."""
+    assert markdown.render() == MANIFEST
+
+
+@pytest.mark.parametrize("field", all_fields(), ids=lambda field: field.dotted)
+def test_every_field_is_on_the_manifest_page(field: object) -> None:
+    found = next(each for each in all_fields() if each == field)
+    title = ".".join(found.path[:-1]) or "Top level"
+    section = MANIFEST.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    assert f"| `{found.path[-1]}` |" in section
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    assert f"### `penstock {name}" in CLI
+    for parameter in load(name).params:
+        for option in (*parameter.opts, *parameter.secondary_opts):
+            assert not option.startswith("--") or f"`{option}`" in CLI, option
+
+
+def test_every_documented_command_exists() -> None:
+    named = re.findall(r"`penstock ([a-z]+)", PAGES)
+    assert named
+    assert set(named) <= set(COMMANDS)
+
+
+def test_every_exit_code_is_documented() -> None:
+    table = CLI.split("## Exit codes")[1].split("\n## ")[0]
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == [
+        str(code.value) for code in ExitCode
+    ]
+
+
+def test_every_environment_variable_is_documented() -> None:
+    named = set(re.findall(r"\bPENSTOCK_[A-Z][A-Z_]*[A-Z]\b", SOURCES))
+    table = CLI.split("## Environment variables")[1]
+    assert set(re.findall(r"^\| `(PENSTOCK_[A-Z_]+)`", table, re.MULTILINE)) == named
