@@ -151,7 +151,8 @@ def read_pieces(chunks: Iterator[bytes]) -> Iterator[Piece]:
     Raises:
         EngineDied: the stream carries an error, or ends before the answer does.
     """
-    reason, model, usage = "", "", {}
+    reason, model = "", ""
+    usage: dict[str, int] = {}
     for line in _lines(chunks):
         if line.startswith(_TOOL_NOTE):
             note = _read_event(line.removeprefix(_TOOL_NOTE))
