@@ -6,8 +6,20 @@ Everything is put together here, so that each command starts with what it needs 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.engines.launch import Launch
+    from penstock.gateway.settings import EngineSettings, Settings, TenantSettings
+    from penstock.manifest.model import Manifest
+    from penstock.targets.local.stack import LocalStack
+
+DEFAULT_TENANT = "default"
 
 
 def run_gateway(settings_path: Path) -> int:
@@ -57,3 +69,193 @@ def run_gateway(settings_path: Path) -> int:
     server = GatewayServer(settings, Front(admission, meters, turns).begin, cold.app(), fleet)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
+
+
+def local_stack(  # noqa: PLR0913 - one parameter an option of `penstock up`
+    manifest: Manifest,
+    directory: Path,
+    *,
+    port: int | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    engine_url: str | None = None,
+    tools: Sequence[str] | None = None,
+) -> LocalStack:
+    """Put a local stack together: engines chosen, keys made, the gateway told.
+
+    The options win over the manifest. Nothing is started.
+
+    Raises:
+        UserError: the manifest asks for what cannot be had on this machine.
+        EngineUnavailable: nothing answers at `engine_url`.
+    """
+    from penstock.engines.launch import Launch
+    from penstock.registry import keys
+    from penstock.targets.local.ports import free_port
+    from penstock.targets.local.stack import LocalStack
+    from penstock.targets.local.state import home
+
+    manifest = _with_options(manifest, port=port, engine=engine, model=model, url=engine_url)
+    launches, served, url = _engines(manifest)
+    tenants = _tenants(manifest, tools)
+    secrets = {tenant.name: keys.new_secret() for tenant in tenants}
+    gateway = manifest.gateway
+    listen = gateway.port or free_port(gateway.host)
+    settings = _settings(manifest, launches, served, url, tenants, secrets, listen)
+    path = home(directory) / "gateway.json"
+    shown = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+    return LocalStack(
+        name=manifest.name,
+        engines=launches,
+        gateway=Launch(
+            argv=(sys.executable, "-m", "penstock.cli.gateway", "--settings", str(path)),
+            url=f"http://{shown}:{listen}",
+            served_model=served,
+            ready_timeout_s=30.0,
+        ),
+        api_key=next(iter(secrets.values())),
+        model=served,
+        directory=directory,
+        files={path: settings},
+        engine_url=url or "",
+    )
+
+
+def _with_options(
+    manifest: Manifest, *, port: int | None, engine: str | None, model: str | None, url: str | None
+) -> Manifest:
+    engine_changes = {"kind": engine, "url": url}
+    if url is not None and engine is None:
+        engine_changes["kind"] = "openai"
+    changes = {
+        "engine": manifest.engine.model_copy(update=_given(engine_changes)),
+        "model": manifest.model.model_copy(update=_given({"id": model})),
+        "gateway": manifest.gateway.model_copy(update=_given({"port": port})),
+    }
+    return manifest.model_copy(update=changes)
+
+
+def _given(changes: Mapping[str, object | None]) -> dict[str, object]:
+    return {key: value for key, value in changes.items() if value is not None}
+
+
+def _engines(manifest: Manifest) -> tuple[tuple[Launch, ...], str, str | None]:
+    """Return what to start, the name it serves, and the address of what already runs."""
+    from penstock.engines.embedded_launch import embedded_launch
+    from penstock.engines.openai import choose_model, list_models
+    from penstock.ground.errors import UserError
+    from penstock.manifest.model import SHIPPED_MODEL
+    from penstock.manifest.references import parse
+    from penstock.targets.local.ports import free_port
+
+    count = manifest.engine.replicas
+    if manifest.engine_kind == "openai":
+        url = manifest.engine.url
+        if url is None:
+            raise UserError("engine.kind: openai needs an address", fix="Give --engine-url")
+        url = url.rstrip("/").removesuffix("/v1")
+        reference = manifest.engine.api_key
+        key = parse(reference).resolve(os.environ) if reference else None
+        wanted = None if manifest.model.id == SHIPPED_MODEL else manifest.model.id
+        return (), choose_model(url, wanted, list_models(url, key)), url
+    if manifest.engine_kind == "embedded":
+        launches = tuple(embedded_launch(manifest, free_port()) for _ in range(count))
+        return launches, manifest.served_model, None
+    return _vllm_engines(manifest, count), manifest.served_model, None
+
+
+def _vllm_engines(manifest: Manifest, count: int) -> tuple[Launch, ...]:
+    from importlib.resources import files
+
+    from penstock.engines.model_folder import read_facts
+    from penstock.engines.vllm import vllm_launch
+    from penstock.engines.vllm_environment import require
+    from penstock.manifest.model import SHIPPED_MODEL
+    from penstock.targets.local.ports import free_port
+
+    host = require()
+    source = manifest.model.id
+    if source == SHIPPED_MODEL:
+        source = str(files("penstock.engines.embedded") / "model")
+    facts = read_facts(source, manifest.adapters)
+    return tuple(vllm_launch(manifest, facts, host, free_port()) for _ in range(count))
+
+
+def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSettings, ...]:
+    """Return the tenants; without any in the manifest, one that may use everything.
+
+    That one is granted the built-in tools only where the shipped model is served, which was made
+    for them: elsewhere they would change the user's prompts unasked.
+    """
+    from penstock.gateway.settings import TenantSettings
+    from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Tenant
+
+    shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
+    sole = Tenant(tools=BUILT_IN_TOOLS if shipped else ())
+    tenants = manifest.tenants or {DEFAULT_TENANT: sole}
+    return tuple(
+        TenantSettings(
+            name=name,
+            models=tenant.models,
+            tools=tenant.tools if tools is None else tuple(tools),
+            requests_per_second=tenant.requests_per_second,
+            burst=tenant.burst,
+            requests_per_day=tenant.requests_per_day,
+        )
+        for name, tenant in tenants.items()
+    )
+
+
+def _settings(  # noqa: PLR0913, PLR0917 - everything the gateway is told comes together here
+    manifest: Manifest,
+    launches: Sequence[Launch],
+    served: str,
+    url: str | None,
+    tenants: Sequence[TenantSettings],
+    secrets: dict[str, str],
+    port: int,
+) -> bytes:
+    import msgspec
+
+    from penstock.gateway.settings import KeySettings, ModelSettings, Settings, ToolSettings
+    from penstock.registry import keys
+
+    engines = _engine_settings(manifest, launches, url)
+    names = tuple(engine.name for engine in engines)
+    gateway, tools = manifest.gateway, manifest.tools
+    models = [ModelSettings(served, names, context=manifest.model.context)]
+    models += [ModelSettings(name, names, parent=served) for name in manifest.adapters]
+    settings: Settings = Settings(
+        engines=engines,
+        models=tuple(models),
+        tenants=tuple(tenants),
+        keys=tuple(
+            KeySettings(keys.digest_of(secret.encode()).hex(), keys.hint_of(secret), tenant)
+            for tenant, secret in secrets.items()
+        ),
+        tools=ToolSettings(**tools.model_dump()),
+        host=gateway.host,
+        port=port,
+        max_body_bytes=gateway.max_body_bytes,
+        max_header_bytes=gateway.max_header_bytes,
+        request_timeout_s=gateway.request_timeout_s,
+        body_timeout_s=gateway.body_timeout_s,
+    )
+    return msgspec.json.encode(settings)
+
+
+def _engine_settings(
+    manifest: Manifest, launches: Sequence[Launch], url: str | None
+) -> tuple[EngineSettings, ...]:
+    from penstock.gateway.settings import EngineSettings
+    from penstock.manifest.references import parse
+
+    if url is not None:
+        reference = manifest.engine.api_key
+        key_env = parse(reference).name if reference else None
+        return (EngineSettings("engine", url, probe="/v1/models", key_env=key_env),)
+    many = len(launches) > 1
+    return tuple(
+        EngineSettings(f"engine-{number}" if many else "engine", launch.url)
+        for number, launch in enumerate(launches, 1)
+    )

@@ -49,8 +49,3 @@ class Answer(Protocol):
 LAST_CHUNK = b"0\r\n\r\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 JSON = b"application/json"
-
-
-def framed(payload: bytes) -> bytes:
-    """Return `payload` as one HTTP chunk."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)

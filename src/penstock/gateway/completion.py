@@ -2,7 +2,14 @@
 
 import msgspec
 
-from penstock.chat.events import Bound, Finished, Message, ToolFinished, ToolStarted, Usage
+from penstock.chat.events import (
+    Finished,
+    Message,
+    Metadata,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -12,18 +19,13 @@ class _Choice(msgspec.Struct, frozen=True):
     logprobs: dict[str, list[msgspec.Raw]] | None = None
 
 
-class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    tool_rounds: int
-    bound: Bound | None = None
-
-
 class _Completion(msgspec.Struct, frozen=True):
     id: str
     created: int
     model: str
     choices: tuple[_Choice]
     usage: Usage
-    metadata: _Metadata
+    metadata: Metadata
     object: str = "chat.completion"
 
 
@@ -44,7 +46,7 @@ def completion_of(finished: Finished) -> bytes:
             model=finished.model,
             choices=(choice,),
             usage=finished.usage,
-            metadata=_Metadata(finished.tool_rounds, finished.bound),
+            metadata=Metadata(finished.tool_rounds, finished.bound),
         )
     )
 

@@ -26,6 +26,9 @@ Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
 """`begin(client, path, key, body)` starts an answer; raises PenstockError to refuse."""
 
 _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_HIGH_WATER = 1 << 20
+"""Bytes a slow client may leave unread before its engine is paused. An engine's burst is read
+256 KiB at a time, and below that every burst would stop and start the engine's connection."""
 _numbers = itertools.count(1)
 _RUN = os.urandom(4).hex().encode()
 
@@ -57,6 +60,11 @@ class Doorway(HttpToolsProtocol):
         self._waits_for = "request"  # what `_since_s` counts: request, rest, answer
         self.request_id = b""
         self.takes_chunks = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """asyncio: a client is here."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     # Reading
 

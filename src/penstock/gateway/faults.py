@@ -29,12 +29,11 @@ def fault_of(error: BaseException) -> Fault:
     """Return the answer for `error`; anything unforeseen is a plain 500 that tells nothing."""
     if isinstance(error, EngineRefused):
         return _refusal(error)
-    for kind, status, code in _KINDS:
-        if isinstance(error, kind):
-            break
-    else:
+    known = next((entry for entry in _KINDS if isinstance(error, entry[0])), None)
+    if known is None:
         message = "Penstock failed on this request; its log says why."
         return _fault(500, message, "internal_error")
+    _, status, code = known
     message = str(error) or "the answer took too long"
     if isinstance(error, RequestError):
         status = 404 if error.code == "model_not_found" else status

@@ -7,9 +7,7 @@ from penstock.gateway.turns import Turns
 from penstock.ground.errors import RequestError
 
 
-class InvokeParameters(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class InvokeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the text is made; names as in Hugging Face's text generation."""
 
     max_new_tokens: int = 256
@@ -57,14 +55,14 @@ class Invoker:
         return {
             "generated_text": finished.message.content or "",
             "prompt": request.prompt,
-            "parameters": request.parameters,
+            "parameters": _without_none(msgspec.structs.asdict(request.parameters)),
         }
 
 
 def _chat_body(request: InvokeRequest, model: str) -> bytes:
     given = request.parameters
     greedy = given.do_sample is False
-    fields = {
+    fields: dict[str, object] = {
         "model": model,
         "messages": [{"role": "user", "content": request.prompt}],
         "max_tokens": given.max_new_tokens,
@@ -75,4 +73,8 @@ def _chat_body(request: InvokeRequest, model: str) -> bytes:
         "stop": given.stop,
         "seed": given.seed,
     }
-    return msgspec.json.encode({key: value for key, value in fields.items() if value is not None})
+    return msgspec.json.encode(_without_none(fields))
+
+
+def _without_none(fields: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in fields.items() if value is not None}

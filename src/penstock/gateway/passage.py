@@ -7,12 +7,16 @@ search for them decides whether an event must be parsed at all. Events are never
 part: when an engine dies, the client has a valid stream and can be told so.
 """
 
+import re
+
 import msgspec
 
-from penstock.engines.conduit.framing import unframe
+from penstock.engines.conduit.framing import framed, unframe
 from penstock.ground.errors import EngineDied
 
+_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 _MAX_EVENT = 8 * 1024 * 1024
+_LAST_EVENT = 64  # bytes; `[DONE]` is the last event of a stream, so it is looked for only there
 
 
 class CachedTokens(msgspec.Struct, frozen=True):
@@ -57,19 +61,25 @@ class Passage:
         self.usage: Usage | None = None
         self.done = False
 
-    def passes(self, framed: bytes) -> bool:
-        """Whether this framed run of whole events may go to the client as it is.
+    def through(self, run: bytes) -> bytes:
+        """Return what the client gets of a framed run of whole events, framed.
 
-        False means: nothing was counted, hand the run to `filter(unframe(run))`.
+        Nearly always that is the run itself. Where it holds usage or `[DONE]` (the end of a
+        stream), only the events from there on are taken out of their framing and looked at.
         """
-        if self._tail or b'"usage"' in framed or b"[DONE]" in framed:
-            return False
-        self.events += framed.count(b"\n\n")
-        return True
-
-    def filter_framed(self, framed: bytes) -> bytes:
-        """Return the payload that the client gets of a framed run (may be empty)."""
-        return self.filter(unframe(framed))
+        if self._tail:
+            return framed(self.filter(unframe(run)))
+        seen = run.find(b'"usage"')
+        if seen < 0:
+            if b"[DONE]" not in run[-_LAST_EVENT:]:
+                self.events += run.count(b"\n\n")
+                return run
+            seen = run.rfind(b"[DONE]")
+        cut = run.rfind(b"\n\n\r\n", 0, seen) + 4
+        if cut == 3:
+            return framed(self.filter(unframe(run)))
+        self.events += run.count(b"\n\n", 0, cut)
+        return run[:cut] + framed(self.filter(unframe(run[cut:])))
 
     def filter(self, payload: bytes) -> bytes:
         """Return what the client gets of these payload bytes (may be empty)."""
@@ -88,6 +98,9 @@ class Passage:
         return b"".join(event for event in _split(whole) if self._keeps(event))
 
     def _keeps(self, event: bytes) -> bool:
+        if b'"usage"' not in event and b"[DONE]" not in event:
+            self.events += 1
+            return True
         data = _data_of(event)
         if data == b"[DONE]":
             self.done = True
@@ -113,13 +126,9 @@ def _last_boundary(data: bytes) -> int:
 
 def _split(whole: bytes) -> list[bytes]:
     """Cut a run of whole events into events, each with its closing empty line."""
-    events, start = [], 0
-    while start < len(whole):
-        lf, crlf = whole.find(b"\n\n", start), whole.find(b"\r\n\r\n", start)
-        end = crlf + 4 if crlf >= 0 and (lf < 0 or crlf < lf) else lf + 2
-        events.append(whole[start:end])
-        start = end
-    return events
+    if b"\r\n\r\n" not in whole:
+        return [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
+    return [event for event in _EVENT.split(whole) if event]
 
 
 def _data_of(event: bytes) -> bytes:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import msgspec
 
 from penstock.engines.conduit.connection import Exchange
-from penstock.engines.conduit.framing import unframe
+from penstock.engines.conduit.framing import framed, unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.admission import Route
-from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client, framed
+from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.faults import fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import Engine, least_busy
 from penstock.gateway.meters import Meter
@@ -87,10 +87,8 @@ class Relay:
         """Sink: whole events, usually passed on as they are."""
         if not self._is_stream():
             self.on_bytes(unframe(framed_events))
-        elif self._passage.passes(framed_events):
-            self._write(framed_events)
-        elif payload := self._passage.filter_framed(framed_events):
-            self._write(framed(payload))
+        elif passed := self._passage.through(framed_events):
+            self._write(passed)
 
     def on_bytes(self, payload: bytes) -> None:
         """Sink: body bytes without framing."""

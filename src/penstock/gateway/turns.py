@@ -14,8 +14,9 @@ from penstock.chat.ports import Tool
 from penstock.chat.request import TurnRequest, read_request
 from penstock.chat.toolbox import Toolbox
 from penstock.chat.turn import Turn
+from penstock.engines.conduit.framing import framed
 from penstock.gateway.admission import Route, Tenant
-from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client, framed
+from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
 from penstock.gateway.meters import Meter, Meters

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         head = self._head
         self._in_body = True
         self._left = None if head.chunked else head.length
-        self._chunks = ChunkReader() if head.chunked else None
+        self._chunks = ChunkReader(framed_runs=self._framed_runs) if head.chunked else None
         exchange.answered = True
         exchange.sink.on_head(Head(head.status, head.content_type))
         if exchange is not self._exchange:  # the sink has cancelled
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         chunks = self._chunks
         if chunks is not None:
             sink = exchange.sink
-            for framed, piece in chunks.feed(data, self._framed_runs):
+            for framed, piece in chunks.feed(data):
                 if framed:
                     sink.on_events(piece)
                 else:

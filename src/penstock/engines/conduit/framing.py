@@ -7,22 +7,28 @@ that each end at an event boundary is handed on as one slice, framing included. 
 (a chunk cut by the kernel, an event cut by a chunk) takes the slow road, byte by byte correct.
 """
 
+from collections.abc import Sequence
+
 from penstock.ground.errors import EngineDied
 
 _MAX_HEAD = 1024
+_CRLF_DUE = b"\n"  # no chunk head begins like this; behind it: what has come of the CRLF
+_SIZES = {b"%x" % size: size for size in range(1, 4097)}  # what engines write, ready-made
 
 
 class ChunkReader:
     """Splits a chunked body into framed runs of whole events and loose payload bytes."""
 
-    __slots__ = ("_missing", "_rest", "done")
+    __slots__ = ("_framed_runs", "_missing", "_rest", "done")
 
-    def __init__(self) -> None:
+    def __init__(self, *, framed_runs: bool) -> None:
+        """`framed_runs` false: everything is handed out as loose payload."""
+        self._framed_runs = framed_runs
         self._rest = b""  # bytes of an unfinished chunk head, CRLF or trailer
         self._missing = 0  # payload bytes still to come of the current chunk
         self.done = False
 
-    def feed(self, data: bytes, framed_runs: bool) -> list[tuple[bool, bytes]]:
+    def feed(self, data: bytes) -> Sequence[tuple[bool, bytes]]:
         """Return `(is_framed_events, bytes)` pieces in order; sets `done` at the last chunk.
 
         Raises:
@@ -33,61 +39,70 @@ class ChunkReader:
             taken = data[: self._missing]
             pieces.append((False, taken))
             self._missing -= len(taken)
-            data = data[len(taken) :]
             if self._missing:
                 return pieces
-            self._rest = b"\n"  # marks: the CRLF behind the payload is still due
+            data = data[len(taken) :]
+            self._rest = _CRLF_DUE
         if self._rest:
             data = self._finish_rest(data)
             if not data:
                 return pieces
-        self._walk(data, pieces, framed_runs)
+        run = self._run_in(data) if self._framed_runs else 0
+        if run == len(data):
+            pieces.append((True, data))
+            return pieces
+        if run:
+            pieces.append((True, data[:run]))
+        self._walk(data, run, pieces)
         return pieces
+
+    @staticmethod
+    def _run_in(data: bytes) -> int:
+        """Return where the run of whole chunks that end with an event ends in `data`."""
+        at, find, sizes = 0, data.find, _SIZES
+        while (head_end := find(b"\r\n", at, at + 10)) > 0:
+            size = sizes.get(data[at:head_end])
+            if size is None:
+                return at
+            end = head_end + 2 + size
+            if data[end - 2 : end + 2] != b"\n\n\r\n":
+                return at
+            at = end + 2
+        return at
 
     def _finish_rest(self, data: bytes) -> bytes:
         rest, self._rest = self._rest, b""
-        if rest[:1] != b"\n":
+        if rest[:1] != _CRLF_DUE:
             return rest + data
         due = rest[1:] + data
         if len(due) < 2:
-            self._rest = b"\n" + due
+            self._rest = _CRLF_DUE + due
             return b""
         if due[:2] != b"\r\n":
             raise _broken(due)
         return due[2:]
 
-    def _walk(self, data: bytes, pieces: list[tuple[bool, bytes]], framed_runs: bool) -> None:
-        run = at = 0  # a run of whole chunks lies in data[run:at]
-        size_of_data = len(data)
-        while at < size_of_data:
+    def _walk(self, data: bytes, at: int, pieces: list[tuple[bool, bytes]]) -> None:
+        """Read `data` from `at` on, chunk by chunk, into `pieces`."""
+        while at < len(data):
             head_end = data.find(b"\r\n", at, at + _MAX_HEAD)
             if head_end < 0:
-                if size_of_data - at >= _MAX_HEAD:
+                if len(data) - at >= _MAX_HEAD:
                     raise _broken(data[at:])
                 break
             size = _chunk_size(data, at, head_end)
-            if size == 0:
-                self._flush(data, run, at, pieces)
-                self._end(data[at:], head_end + 2 - at)
-                return
             start, end = head_end + 2, head_end + 2 + size
-            if end + 2 > size_of_data:
-                self._flush(data, run, at, pieces)
+            if size == 0:
+                self._end(data[at:], start - at)
+                return
+            if end + 2 > len(data):
                 self._cut(data, start, end, pieces)
                 return
             if data[end : end + 2] != b"\r\n":
                 raise _broken(data[end:])
-            if not framed_runs or data[end - 2 : end] != b"\n\n":
-                self._flush(data, run, at, pieces)
-                pieces.append((False, data[start:end]))
-                run = end + 2
+            pieces.append((False, data[start:end]))
             at = end + 2
-        self._flush(data, run, at, pieces)
         self._rest = data[at:]
-
-    def _flush(self, data: bytes, run: int, at: int, pieces: list[tuple[bool, bytes]]) -> None:
-        if at > run:
-            pieces.append((True, data if at - run == len(data) else data[run:at]))
 
     def _cut(self, data: bytes, start: int, end: int, pieces: list[tuple[bool, bytes]]) -> None:
         """The last chunk in `data` is not complete: hand out what is there of its payload."""
@@ -95,7 +110,7 @@ class ChunkReader:
             pieces.append((False, data[start:end]))
         self._missing = max(0, end - len(data))
         if not self._missing:
-            self._rest = b"\n" + data[end:]
+            self._rest = _CRLF_DUE + data[end:]
 
     def _end(self, data: bytes, trailer: int) -> None:
         """Read the trailer: lines until an empty one (engines send none)."""
@@ -134,3 +149,8 @@ def unframe(framed: bytes) -> bytes:
         payload.append(framed[start:end])
         at = end + 2
     return b"".join(payload)
+
+
+def framed(payload: bytes) -> bytes:
+    """Return `payload` as one chunk; nothing for an empty one, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b""

@@ -1,8 +1,8 @@
 """The pooled streaming client to one engine.
 
 It is built for a proxy: no task per request, no queue between the engine's socket and the
-client's. A request is written to an idle connection at once; its response comes back through the callbacks
-of a `Sink`. What is given up: redirects, proxies, cookies, HTTP/2; engines need none of them.
+client's. A request is written to an idle connection at once; its response comes back through the
+callbacks of a `Sink`. What is given up: redirects, proxies, cookies, HTTP/2; engines need none of them.
 """
 
 import asyncio
