@@ -13,7 +13,9 @@ from penstock.manifest.fields import all_fields
 CLI = Path("docs/cli.md").read_text(encoding="utf-8")
 MANIFEST = Path("docs/manifest.md").read_text(encoding="utf-8")
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in Path("src").rglob("*.py"))
-PAGES = "\n".join(page.read_text(encoding="utf-8") for page in Path("docs").rglob("*.md"))
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8") for page in (Path("README.md"), *Path("docs").rglob("*.md"))
+)
 
 
 def test_the_manifest_page_is_up_to_date() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
 from penstock.manifest.checks import ENGINE_SETTINGS, check
 from penstock.manifest.loader import load
 from penstock.manifest.model import BUILT_IN_TOOLS, Engine, Manifest
@@ -47,6 +48,6 @@ def test_every_field_of_the_engine_is_judged() -> None:
     assert set(ENGINE_SETTINGS) == set(Engine.model_fields) - {"kind"}
 
 
-def test_the_built_in_tools_are_those_of_the_manifest() -> None:
-    tenant = {"tools": list(BUILT_IN_TOOLS)}
-    assert check(Manifest.model_validate({"tenants": {"a": tenant}})) == []
+def test_the_built_in_tools_are_those_of_the_gateway() -> None:
+    tools = builtin_tools(BuiltinSettings())
+    assert {tool.name for tool in tools} == set(BUILT_IN_TOOLS)

@@ -120,11 +120,14 @@ def obey(client: Client, talk: Conversation, line: str) -> None:
 
 
 def _answer_person(client: Client, talk: Conversation, prompt: str) -> None:
+    begun = False
     with terminal(stderr=True).status("") as waiting:
 
         def show(piece: Piece) -> None:
+            nonlocal begun
             if isinstance(piece, Text):
                 waiting.stop()
+                begun = True
                 _write_text(piece)
             elif isinstance(piece, ToolUse) and piece.status != "started":
                 used = f"used {piece.name} ({piece.status})"
@@ -134,7 +137,8 @@ def _answer_person(client: Client, talk: Conversation, prompt: str) -> None:
             answer = talk.take_turn(client, prompt, show)
         finally:
             waiting.stop()
-            print_text()
+            if begun:
+                print_text()
     if answer.ended is None:
         note(Styled("(stopped)", style="dim"))
     elif answer.ended.finish_reason == "length":
