@@ -96,7 +96,9 @@ async def test_a_slow_call_is_cancelled_in_time() -> None:
 
 async def test_the_turns_time_bounds_its_calls() -> None:
     tool = Hanging()
-    assert (await end_of(runner(tool, deadline_s=0.01), "hang"))[0] == "timeout"
+    patient = Bounds(call_timeout_s=3600)
+    run = runner(tool, bounds=patient, deadline_s=0.01)
+    assert (await end_of(run, "hang"))[0] == "timeout"
     late = returns("f", 1)
     outcome, text = await end_of(runner(late, deadline_s=0.0), "f")
     assert (outcome, text) == ("timeout", '{"error": "the time for tools is used up"}')
@@ -168,7 +170,8 @@ async def test_seconds_are_measured_on_the_clock() -> None:
 async def test_leaving_a_round_cancels_its_calls() -> None:
     tool = Hanging()
     before = asyncio.all_tasks()
-    steps = runner(tool, returns("f", 1)).run(
+    patient = Bounds(call_timeout_s=3600)
+    steps = runner(tool, returns("f", 1), bounds=patient, deadline_s=7200).run(
         [Call(id="1", name="hang"), Call(id="2", name="f"), Call(id="3", name="hang")]
     )
     async with aclosing(steps):

@@ -142,8 +142,8 @@ async def test_an_answer_without_calls_passes_byte_by_byte() -> None:
         b"\n\n"
     )
     assert client_chunks(events)[-1]["choices"][0]["finish_reason"] == "stop"
-    assert not any("usage" in c or "metadata" in c for c in client_chunks(events))
-    assert finished_of(events).metadata is None
+    assert client_chunks(events)[-1]["metadata"] == {"tool_rounds": 0}
+    assert not any("usage" in c for c in client_chunks(events))
 
 
 @given(
@@ -173,7 +173,8 @@ async def test_the_plain_answer_says_what_the_stream_says() -> None:
     scored = {"content": [{"token": "a", "logprob": -0.10000000149011612}], "refusal": None}
     first = answer(["thinking "], [call("add", '{"n": 1}')])
     second = answer(["a"], answer_id="other")
-    second[1]["choices"][0]["logprobs"] = scored
+    for chunk in (first[2], second[1]):  # those of a call's tokens are the gateway's business
+        chunk["choices"][0]["logprobs"] = scored
     second[1]["choices"][0]["delta"]["reasoning_content"] = "hm"
     events = await events_of(turn_of(ScriptedEngine([sse(first)], [sse(second)]), adder()))
     finished = finished_of(events)
@@ -185,9 +186,9 @@ async def test_the_plain_answer_says_what_the_stream_says() -> None:
 
     assert finished.message.content == joined("content")
     assert finished.message.reasoning_content == joined("reasoning_content") == "hm"
-    scores = [c["logprobs"]["content"] for c in choices if c.get("logprobs")]
+    scores = [e for c in choices for e in (c.get("logprobs") or {}).get("content", ())]
     assert finished.logprobs is not None
-    assert [json.loads(bytes(e)) for e in finished.logprobs["content"]] == scores[0]
+    assert [json.loads(bytes(e)) for e in finished.logprobs["content"]] == scores
     assert b"-0.10000000149011612" in client_bytes(events)
 
 
@@ -347,10 +348,10 @@ async def test_the_connection_is_read_to_its_end_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("penstock.chat.turn._DRAIN_S", 0.01)
-    for rest in ([b": bye\n\n"], [asyncio.Event()], [dies()]):
+    for rest, ends in (([b": bye\n\n"], 1), ([asyncio.Event()], 0), ([dies()], 0)):
         engine = ScriptedEngine([sse(answer(["a"])), *rest])
         assert finished_of(await events_of(turn_of(engine))).message.content == "a"
-        assert engine.open_streams == 0
+        assert (engine.open_streams, engine.read_to_end) == (0, ends)
 
 
 async def test_leaving_after_any_event_leaves_nothing_behind() -> None:

@@ -62,13 +62,15 @@ Piece = bytes | Exception | asyncio.Event
 class ScriptedEngine:
     """Answers each request with the next script: bytes, an error to raise, an event to wait for.
 
-    `bodies` keeps what was asked; `open_streams` counts those begun and not yet closed.
+    `bodies` keeps what was asked; `open_streams` counts those begun and not yet closed, and
+    `read_to_end` those whose last byte was followed by the end.
     """
 
     def __init__(self, *scripts: Sequence[Piece]) -> None:
         self._scripts = list(scripts)
         self.bodies: list[Json] = []
         self.open_streams = 0
+        self.read_to_end = 0
 
     def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """Ask; see `Engine`."""
@@ -85,6 +87,7 @@ class ScriptedEngine:
                     await piece.wait()
                 else:
                     yield piece
+            self.read_to_end += 1
         finally:
             self.open_streams -= 1
 

@@ -56,7 +56,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an answer tells the client of its tools; only there if tools were called."""
+    """What an answer tells the client of its tools: `metadata` beside OpenAI's own fields."""
 
     tool_rounds: int
     bound: Bound | None = None
@@ -83,9 +83,9 @@ class Finished(msgspec.Struct, frozen=True):
     logprobs: dict[str, list[msgspec.Raw]] | None = None
 
     @property
-    def metadata(self) -> Metadata | None:
-        """What the answer tells the client of its tools, if there is something to tell."""
-        return Metadata(self.tool_rounds, self.bound) if self.tool_rounds else None
+    def metadata(self) -> Metadata:
+        """What the answer tells the client of its tools."""
+        return Metadata(self.tool_rounds, self.bound)
 
 
 Event = Chunk | ToolStarted | ToolFinished | Finished

@@ -61,7 +61,7 @@ class Outgoing:
             return frame(data)
         return self._mended(data, finish_reason=None, metadata=None)
 
-    def end(self, data: bytes, finish_reason: str, metadata: Metadata | None) -> bytes:
+    def end(self, data: bytes, finish_reason: str, metadata: Metadata) -> bytes:
         """Return the framed event for the chunk that ends the whole answer."""
         return self._mended(data, finish_reason=finish_reason, metadata=metadata)
 

@@ -105,7 +105,7 @@ class Catalogue:
         """
         self._path, self._clock = path, clock
         try:
-            with closing(self._open()) as database:
+            with closing(self.connect()) as database:
                 columns = {row[1] for row in database.execute("PRAGMA table_info(products)")}
         except sqlite3.Error as error:
             raise self._unusable(str(error)) from error
@@ -113,6 +113,15 @@ class Catalogue:
             raise self._unusable(f"its table `products` lacks {', '.join(missing)}")
         searched = ["title", *(name for name in _ALSO_SEARCHED if name in columns)]
         self._texts = " || ' ' || ".join(f"coalesce({name}, '')" for name in searched)
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a new connection, which can only read; raises `sqlite3.Error`."""
+        if self._path is not None:
+            return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
+        database = sqlite3.connect(":memory:")
+        sample = files("penstock.chat.tools").joinpath("catalogue.sql").read_text("utf-8")
+        database.executescript(f"{sample}PRAGMA query_only = ON;")
+        return database
 
     async def search(self, words: Sequence[str]) -> list[Product]:
         """Return the best three products: those that match most words, titles first.
@@ -130,7 +139,7 @@ class Catalogue:
         sql, values = self._query(words)
         deadline_s = self._clock() + _TIMEOUT_S
         try:
-            with closing(self._open()) as database:
+            with closing(self.connect()) as database:
                 database.set_progress_handler(
                     lambda: stopped.is_set() or self._clock() >= deadline_s, _STEPS
                 )
@@ -156,14 +165,6 @@ class Catalogue:
             WHERE hits > 0 ORDER BY hits DESC, in_title DESC, id LIMIT {_LIMIT}
         """  # noqa: S608
         return sql, [form for forms in (*patterns, *patterns) for form in forms]
-
-    def _open(self) -> sqlite3.Connection:
-        if self._path is not None:
-            return sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
-        database = sqlite3.connect(":memory:")
-        sample = files("penstock.chat.tools").joinpath("catalogue.sql").read_text("utf-8")
-        database.executescript(sample)
-        return database
 
     def _unusable(self, why: str) -> UserError:
         return UserError(
