@@ -79,13 +79,18 @@ class Engine:
             now_s=time.time(),
         )
 
+    @property
+    def busy(self) -> bool:
+        """True when there is something to compute."""
+        return self._scheduler.busy
+
     async def run(self) -> None:
         """Compute until cancelled; on a failure, tell every waiting answer and raise."""
         inline = self.model.parameters <= INLINE_PARAMETERS
         try:
             while True:
-                self._take_in()
-                if not self._scheduler.busy:
+                self.take_in()
+                if not self.busy:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
@@ -116,7 +121,8 @@ class Engine:
                 self._scheduler.remove(sequence)
         return deltas
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
+        """Queue what arrived and drop what was aborted; not while a step is computed."""
         arrived, self._arrived = self._arrived, []
         self._scheduler.waiting.extend(arrived)
         aborted, self._aborted = self._aborted, []

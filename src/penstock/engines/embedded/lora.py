@@ -41,7 +41,8 @@ class Pair:
 
     def __call__(self, inputs: Floats) -> Floats:
         """Return what the adapter adds for `inputs` [tokens, in]: [tokens, out]."""
-        added: Floats = (inputs @ self.down.T) @ self.up.T
+        narrow: Floats = inputs @ self.down.T
+        added: Floats = narrow @ self.up.T
         return added
 
 

@@ -37,7 +37,56 @@ class StreamOptions(Struct, forbid_unknown_fields=True, frozen=True):
     continuous_usage_stats: bool = False
 
 
-class Generation(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Unsupported(Struct, frozen=True, kw_only=True):
+    """Fields this engine cannot honour; see `NEUTRAL` for the values that are taken."""
+
+    echo: Any = None
+    prompt_logprobs: Any = None
+    response_format: Any = None
+    structured_outputs: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    use_beam_search: Any = None
+    best_of: Any = None
+    length_penalty: Any = None
+    allowed_token_ids: Any = None
+    bad_words: Any = None
+    truncate_prompt_tokens: Any = None
+    priority: Any = None
+    spaces_between_special_tokens: Any = None
+    return_token_ids: Any = None
+    return_tokens_as_token_ids: Any = None
+    suffix: Any = None
+    functions: Any = None
+    function_call: Any = None
+    modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    web_search_options: Any = None
+    documents: Any = None
+    continue_final_message: Any = None
+    logprob_token_ids: Any = None
+    vllm_xargs: Any = None
+
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
+    "function_call": (None, "none"),
+    "best_of": (None, 1),
+    "length_penalty": (None, 1.0),
+    "spaces_between_special_tokens": (None, True),
+    "priority": (None, 0),
+}
+NOTHING: tuple[Any, ...] = (None, False, [], {}, "")
+"""Values that ask for nothing, of single fields and of all others that are not supported."""
+
+
+class Generation(Unsupported, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What chat and plain completions have in common; none means the model's own default."""
 
     model: str | None = None
@@ -72,84 +121,11 @@ class Generation(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     request_id: str | None = None
     session_id: str | None = None
 
-    # Not supported: see `UNSUPPORTED`.
-    echo: Any = None
-    prompt_logprobs: Any = None
-    response_format: Any = None
-    structured_outputs: Any = None
-    guided_json: Any = None
-    guided_regex: Any = None
-    guided_choice: Any = None
-    guided_grammar: Any = None
-    use_beam_search: Any = None
-    best_of: Any = None
-    length_penalty: Any = None
-    allowed_token_ids: Any = None
-    bad_words: Any = None
-    truncate_prompt_tokens: Any = None
-    priority: Any = None
-    spaces_between_special_tokens: Any = None
-    return_token_ids: Any = None
-    return_tokens_as_token_ids: Any = None
-    suffix: Any = None
-    functions: Any = None
-    function_call: Any = None
-    modalities: Any = None
-    audio: Any = None
-    prediction: Any = None
-    reasoning_effort: Any = None
-    verbosity: Any = None
-    web_search_options: Any = None
-    documents: Any = None
-    continue_final_message: Any = None
-    logprob_token_ids: Any = None
-    vllm_xargs: Any = None
-
     @property
     def stops(self) -> tuple[str, ...]:
         """The stop strings."""
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return tuple(stop)
-
-
-UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "response_format": (None, {"type": "text"}),
-    "modalities": (None, ["text"]),
-    "function_call": (None, "none"),
-    "best_of": (None, 1),
-    "length_penalty": (None, 1.0),
-    "spaces_between_special_tokens": (None, True),
-    "priority": (None, 0),
-} | dict.fromkeys(
-    [
-        "echo",
-        "prompt_logprobs",
-        "structured_outputs",
-        "guided_json",
-        "guided_regex",
-        "guided_choice",
-        "guided_grammar",
-        "use_beam_search",
-        "allowed_token_ids",
-        "bad_words",
-        "truncate_prompt_tokens",
-        "return_token_ids",
-        "return_tokens_as_token_ids",
-        "suffix",
-        "functions",
-        "audio",
-        "prediction",
-        "reasoning_effort",
-        "verbosity",
-        "web_search_options",
-        "documents",
-        "continue_final_message",
-        "logprob_token_ids",
-        "vllm_xargs",
-    ],
-    (None, False, [], {}, ""),
-)
-"""Fields this engine cannot honour, and the values of each that ask for nothing."""
 
 
 class Chat(Generation, frozen=True, kw_only=True):
@@ -233,7 +209,10 @@ def parse(body: bytes, form: type[Body]) -> Body:
     try:
         request = msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:
-        raise Refused(str(error), param=_named_field(str(error))) from error
+        field = _named_field(str(error))
+        unknown = f"`{field}` is not a field that the embedded engine supports"
+        text = unknown if "unknown field" in str(error) else f"the request is wrong: {error}"
+        raise Refused(text, param=field) from error
     except msgspec.DecodeError as error:
         raise Refused(f"the body is not JSON: {error}") from error
     if isinstance(request, Generation):
@@ -242,9 +221,8 @@ def parse(body: bytes, form: type[Body]) -> Body:
 
 
 def _refuse_unsupported(request: Generation) -> None:
-    for name, neutral in UNSUPPORTED.items():
-        value = getattr(request, name)
-        if value not in neutral:
+    for name in Unsupported.__struct_fields__:
+        if getattr(request, name) not in NEUTRAL.get(name, NOTHING):
             raise Refused(f"`{name}` is not supported by the embedded engine", param=name)
     if request.stream_options and not request.stream:
         raise Refused(

@@ -47,7 +47,7 @@ class Scheduler:
             for sequence in self.running
             if sequence.decoding
         ]
-        budget = max(self._budget - len(decoding), PROMPT_SHARE)
+        budget = max(self._budget - len(decoding), min(self._budget, PROMPT_SHARE))
         prompts = []
         for sequence in self.running[len(decoding) :]:
             prompts.append(_take(sequence, budget))
