@@ -213,6 +213,32 @@ async def test_an_engine_that_says_more_than_it_should_still_gives_one_clean_str
     ]
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        "id created model extra choices",
+        "choices id created model extra",
+        "created choices id model extra",
+    ],
+)
+@pytest.mark.parametrize("spaced", [False, True])
+async def test_later_rounds_take_the_first_ones_name_however_it_is_written(
+    order: str, spaced: bool
+) -> None:
+    names = {"id": 'an "id"', "created": 99, "model": "other", "extra": "f"}
+    first, second = answer([], [call("add", '{"n": 1}')]), answer(['a"choices"', "b", "c"])
+    second = [{key: (chunk | names)[key] for key in order.split()} for chunk in second[:-1]]
+    text = sse(second)
+    if spaced:
+        text = text.replace(b'{"', b'{ "').replace(b", ", b" ,  ")
+    events = await events_of(turn_of(ScriptedEngine([sse(first)], [text]), adder()))
+    chunks = client_chunks(events)
+    assert {(c["id"], c["created"], c["model"]) for c in chunks} == {("chatcmpl-1", 7, "m")}
+    texts = [c["choices"][0]["delta"].get("content", "") for c in chunks]
+    assert "".join(texts) == 'a"choices"bc' == finished_of(events).message.content
+    assert {c["extra"] for c in chunks[1:]} == {"f"}
+
+
 async def test_a_stream_that_begins_with_a_call_still_tells_its_role() -> None:
     first = answer([], [call("add", '{"n": 1}')])[1:]
     events = await events_of(

@@ -1,9 +1,10 @@
 """The stream a client sees: one answer, whatever number of engine answers it was made of.
 
-Most chunks of the first round need no change and pass as the bytes that came. The others are
-decoded, mended and encoded again: later rounds take the first one's id, created and model; the
-role is told once; pieces of tool calls, which are the gateway's own business, are taken out; so
-is the engine's usage, because the client gets the sum of all rounds, and only if it asked.
+Most chunks of the first round need no change and pass as the bytes that came; in later rounds
+they get the first one's id, created and model, by replacing the bytes before `"choices"`. The few
+others are decoded, mended and encoded again: the role is told once; pieces of tool calls, which
+are the gateway's own business, are taken out; so is the engine's usage, because the client gets
+the sum of all rounds, and only if it asked.
 """
 
 from typing import NamedTuple
@@ -40,6 +41,7 @@ class Outgoing:
         self.identity = Identity(id="", created=0, model="")
         self._begun = False
         self._role_told = False
+        self._their_head = self._our_head = b""
 
     def text(self, data: bytes, chunk: ChatChunk) -> bytes:
         """Return the framed event for a chunk in the midst of an answer; may be empty."""
@@ -49,16 +51,17 @@ class Outgoing:
         if not chunk.choices:
             return b""
         choice = chunk.choices[0]
-        as_it_is = (
+        only_text = (
             choice.delta.tool_calls is None
             and choice.finish_reason is None
             and chunk.usage is None
             and (choice.delta.role is None) is self._role_told
-            and self._is_ours(chunk)
         )
-        if as_it_is:
+        if only_text:
             self._role_told = True
-            return frame(data)
+            if self.identity == (chunk.id, chunk.created, chunk.model):
+                return frame(data)
+            return frame(self._renamed(data))
         return self._mended(data, finish_reason=None, metadata=None)
 
     def end(self, data: bytes, finish_reason: str, metadata: Metadata) -> bytes:
@@ -69,8 +72,25 @@ class Outgoing:
         """Return the framed event with the usage of all rounds."""
         return frame(msgspec.json.encode(_UsageChunk(*self.identity, usage)))
 
-    def _is_ours(self, chunk: ChatChunk) -> bool:
-        return self.identity == (chunk.id, chunk.created, chunk.model)
+    def _renamed(self, data: bytes) -> bytes:
+        # The bytes `"choices"` cannot stand inside a JSON string, whose quotes are escaped.
+        head, key, rest = data.partition(b'"choices"')
+        if head != self._their_head:
+            self._their_head, self._our_head = head, self._new_head(head)
+        if self._our_head:
+            return self._our_head + key + rest
+        return msgspec.json.encode({**_read_fields(data), **self.identity._asdict()})
+
+    def _new_head(self, head: bytes) -> bytes:
+        """Return `head` with our names; nothing if not all of them stand in it."""
+        try:
+            fields = _read_fields(head.rstrip(b", ") + b"}")
+        except msgspec.DecodeError:
+            return b""
+        if not fields.keys() >= set(Identity._fields):
+            return b""
+        named = {**fields, **self.identity._asdict()}
+        return msgspec.json.encode(named)[:-1] + b","
 
     def _mended(
         self, data: bytes, *, finish_reason: str | None, metadata: Metadata | None

@@ -33,6 +33,17 @@ class Splitter:
         Raises:
             EngineDied: an event grows beyond 16 MiB.
         """
+        if self._tail or self._data or self._after_cr:
+            return self._feed_lines(piece)
+        # As engines write it: one LF-ended data line an event, and only whole events.
+        if piece.startswith(b"data: ") and piece.endswith(b"\n\n"):
+            events = piece[6:-2].split(b"\n\ndata: ")
+            if piece.count(b"\n") == 2 * len(events) and b"\r" not in piece:
+                self._at_start = False
+                return events
+        return self._feed_lines(piece)
+
+    def _feed_lines(self, piece: bytes) -> list[bytes]:
         if self._after_cr and piece:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
