@@ -62,8 +62,8 @@ def find(environ: Mapping[str, str] = os.environ) -> VllmHost | None:
             raise MachineError(
                 f"PENSTOCK_VLLM_PYTHON names no file: {given}", fix="Correct or unset it"
             )
-        device = "cuda" if has_gpu() and not _is_cpu_build(Path(given)) else "cpu"
-        return VllmHost((given, "-m", CLI_MODULE), device, memory_bytes)
+        on_gpu = has_gpu() and not _is_cpu_build(Path(given))
+        return VllmHost((given, "-m", CLI_MODULE), "cuda" if on_gpu else "cpu", memory_bytes)
     if has_gpu() and (program := shutil.which("vllm", path=environ.get("PATH"))):
         return VllmHost((program,), "cuda", memory_bytes)
     if (place(environ) / MARKER).exists():

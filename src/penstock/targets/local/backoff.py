@@ -7,8 +7,8 @@ from collections.abc import Callable
 class Backoff:
     """Waiting times that double from `first_s` to `cap_s`.
 
-    Each is longer by a random part, at most `spread` of itself. A process that was healthy for `healthy_s` seconds is forgiven its earlier deaths. `jitter`
-    returns 0 to 1; tests pass their own.
+    Each is longer by a random part, at most `spread` of itself; `jitter` draws it, from 0 to 1. A
+    process that was healthy for `healthy_s` seconds is forgiven its earlier deaths.
     """
 
     def __init__(

@@ -179,7 +179,7 @@ def descendants(root: int) -> list[int]:
                 fields = file.read().rpartition(b")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
-        if fields[0] not in (b"Z", b"X"):
+        if fields[0] != b"X":
             children.setdefault(int(fields[1]), []).append(int(name))
     found: list[int] = []
     ahead = list(children.get(root, ()))

@@ -30,6 +30,12 @@ def check_free(url: str, *, what: str, fix: str) -> None:
             ) from error
 
 
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that is free now, chosen by the kernel."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int) -> str:
     """`name (pid N)` of the process that listens on `port`; empty where it cannot be known."""
     wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}

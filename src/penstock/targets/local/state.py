@@ -60,6 +60,14 @@ def home(directory: Path) -> Path:
     return directory / ".penstock"
 
 
+def find_directory(start: Path) -> Path:
+    """The nearest folder, `start` or above it, in which a stack runs or ran; else `start`."""
+    for folder in (start, *start.parents):
+        if _path(folder).is_file() or (home(folder) / "logs").is_dir():
+            return folder
+    return start
+
+
 def read_state(directory: Path) -> RunState | None:
     """The stack that runs in `directory`; none when nothing runs or what ran has crashed."""
     state = _read(directory)
