@@ -28,6 +28,8 @@ def test_rows_are_given_up_before_context(shape: Shape) -> None:
     assert plan(100, length=25) == Room(4, 25)
     with pytest.raises(UserError, match="--max-model-len to 100"):
         plan(100, length=101)
+    with pytest.raises(UserError, match=r"config.json says 256"):
+        plan(10_000, length=257)
 
 
 def test_moving_a_row_copies_its_tokens(shape: Shape) -> None:

@@ -1,6 +1,7 @@
 """Requests become orders: defaults of the model, limits of the context, what ends an answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def test_what_cannot_be_ordered_is_refused_by_name(
     with pytest.raises(Refused) as caught:
         make().completion(completion(**fields), None)
     assert caught.value.param == param
+
+
+def test_a_tokenizer_that_knows_more_than_the_model_does_no_harm(
+    folder: Path, tokenizer: Tokenizer
+) -> None:
+    shape = replace(read_shape(folder), vocabulary=60)
+    intake = Intake(tokenizer, shape, Defaults(), context=64, tools=False)
+    with pytest.raises(Refused, match="names token"):
+        intake.completion(completion(prompt="weather"), None)
 
 
 def test_each_choice_is_an_order_with_a_seed_of_its_own(make: Any) -> None:

@@ -55,6 +55,7 @@ def test_unsupported_fields_are_refused_by_name(field: str) -> None:
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"stop": [""]}, "stop"),
+        ({"logit_bias": {"5": 101}}, "logit_bias"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": True, "stream_options": {"x": 1}}, "x"),
         ({"tool_choice": "auto"}, "tool_choice"),
@@ -83,6 +84,9 @@ def test_a_body_that_is_not_json_is_refused() -> None:
         parse(b"{", Chat)
     with pytest.raises(Refused, match="messages"):
         parse(b"{}", Chat)
+    nested = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(Refused, match="recursion"):
+        parse(b'{"messages": [{"role": "user", "content": %b}]}' % nested, Chat)
 
 
 @pytest.mark.parametrize("prompt", ["a", ["a", "b"], [1, 2], [[1], [2, 3]]])

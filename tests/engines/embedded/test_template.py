@@ -66,8 +66,8 @@ def _parsed(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
 
 
-def render(source: str, messages: list[dict[str, Any]], **variables: Any) -> str:
-    return ChatTemplate(source, {"bos_token": "<s>"}).render(messages, **variables)
+def render(source: str, messages: list[dict[str, Any]], **options: Any) -> str:
+    return ChatTemplate(source, {"bos_token": "<s>"}).render(messages, **options)
 
 
 def test_a_template_may_use_what_transformers_gives_it() -> None:
@@ -75,10 +75,15 @@ def test_a_template_may_use_what_transformers_gives_it() -> None:
     assert render("{{ bos_token }}{{ messages[0].content }}", hello) == "<s>hello"
     assert render("{{ strftime_now('%Y') }}", hello) == str(datetime.now().astimezone().year)
     assert render("{{ messages | tojson(indent=1) }}", hello) == json.dumps(hello, indent=1)
-    assert render("{{ enable_thinking }}", hello, enable_thinking=False) == "False"
+    assert render("{{ enable_thinking }}", hello, variables={"enable_thinking": False}) == "False"
     assert render("a{% generation %}b{% endgeneration %}c", hello) == "abc"
     with pytest.raises(RequestError, match="only one user"):
         render("{{ raise_exception('only one user') }}", hello)
+
+
+def test_names_of_the_conversation_cannot_be_replaced() -> None:
+    with pytest.raises(RequestError, match="`messages` cannot be given here"):
+        render("{{ messages }}", [], variables={"messages": "other"})
 
 
 def test_a_template_stays_in_its_sandbox() -> None:

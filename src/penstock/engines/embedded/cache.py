@@ -31,8 +31,14 @@ def plan_room(shape: Shape, *, max_length: int | None, max_rows: int, budget_byt
     """Fit the cache into `budget_bytes`: fewer rows first, then a shorter context.
 
     Raises:
-        UserError: not even one sequence of the `max_length` that was asked for fits.
+        UserError: the model, or the budget, has no room for the `max_length` that was asked for.
     """
+    if max_length is not None and max_length > shape.max_positions:
+        raise UserError(
+            f"a context of {max_length} tokens is more than the model can take",
+            why=f"its config.json says {shape.max_positions}",
+            fix="Lower --max-model-len.",
+        )
     affordable = budget_bytes // shape.kv_bytes_per_token
     length = max_length or min(shape.max_positions, max(affordable, 1))
     if length > affordable:

@@ -151,8 +151,10 @@ class Shard:
         begin, end = (self._start + offset for offset in entry.data_offsets)
         raw = np.frombuffer(self._bytes[begin:end], dtype=_STORED[entry.dtype])
         if entry.dtype == "BF16":
-            raw = (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        values: Floats = raw.reshape(entry.shape).astype(np.float32)
+            widened = raw.astype(np.uint32)
+            widened <<= np.uint32(16)
+            return widened.view(np.float32).reshape(entry.shape)
+        values: Floats = raw.astype(np.float32).reshape(entry.shape)
         return values
 
 

@@ -85,7 +85,7 @@ class Intake:
             request.messages,
             request.tools if offered else None,
             add_generation_prompt=request.add_generation_prompt,
-            **(request.chat_template_kwargs or {}),
+            variables=request.chat_template_kwargs,
         )
         prompt = self._tokenizer.encode(text, add_special_tokens=request.add_special_tokens)
         return self._orders(request, prompt, adapter, limit=request.limit, keep_special=offered)
@@ -135,7 +135,6 @@ class Intake:
                 if isinstance(item, str)
                 else item
             )
-            self._check_tokens(prompts[-1], "prompt")
         return prompts
 
     def _orders(
@@ -169,6 +168,7 @@ class Intake:
         """Return how many tokens the answer may have."""
         if not prompt:
             raise Refused("the prompt is empty", param="prompt")
+        self._check_tokens(prompt, "prompt")  # a tokenizer may know more than the model
         room = self.context - len(prompt)
         if room < 1:
             raise Refused(
@@ -221,10 +221,12 @@ class Intake:
         )
 
     def _check_tokens(self, tokens: list[int], field: str) -> None:
-        wrong = [token for token in tokens if not 0 <= token < self._vocabulary]
-        if wrong:
+        if not tokens:
+            return
+        wrong = min(tokens) if min(tokens) < 0 else max(tokens)
+        if not 0 <= wrong < self._vocabulary:
             raise Refused(
-                f"`{field}` names token {wrong[0]}; this model's are 0 to {self._vocabulary - 1}",
+                f"`{field}` names token {wrong}; this model's are 0 to {self._vocabulary - 1}",
                 param=field,
             )
 

@@ -55,7 +55,9 @@ def run(arguments: Namespace, folder: Path) -> None:
         engine.room.length,
         time.perf_counter() - begun_s,
     )
-    asyncio.run(_serve(engine, server, listener))
+    config = _configure(server)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(engine, config, listener))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -120,8 +122,8 @@ def assemble(arguments: Namespace, folder: Path) -> tuple[Engine, Server]:
     return engine, Server(engine, intake, roster)
 
 
-async def _serve(engine: Engine, server: Server, listener: socket.socket) -> None:
-    config = uvicorn.Config(
+def _configure(server: Server) -> uvicorn.Config:
+    return uvicorn.Config(
         server,
         lifespan="off",
         ws="none",
@@ -131,7 +133,11 @@ async def _serve(engine: Engine, server: Server, listener: socket.socket) -> Non
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,  # longer than a pool of connections keeps one idle
     )
+
+
+async def _serve(engine: Engine, config: uvicorn.Config, listener: socket.socket) -> None:
     computing = asyncio.create_task(engine.run())
     http = _HttpServer(config, computing)
     computing.add_done_callback(http.stop)

@@ -108,7 +108,7 @@ class Generation(Unsupported, forbid_unknown_fields=True, frozen=True, kw_only=T
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Meta(gt=0.0)] | None = None
-    logit_bias: dict[int, float] | None = None
+    logit_bias: dict[int, Annotated[float, Meta(ge=-100.0, le=100.0)]] | None = None
 
     # Labels: they describe the request and cannot change the answer.
     user: str | None = None
@@ -213,7 +213,7 @@ def parse(body: bytes, form: type[Body]) -> Body:
         unknown = f"`{field}` is not a field that the embedded engine supports"
         text = unknown if "unknown field" in str(error) else f"the request is wrong: {error}"
         raise Refused(text, param=field) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Refused(f"the body is not JSON: {error}") from error
     if isinstance(request, Generation):
         _refuse_unsupported(request)

@@ -53,27 +53,36 @@ class ChatTemplate:
         tools: list[Message] | None = None,
         *,
         add_generation_prompt: bool = True,
-        **variables: Any,
+        variables: dict[str, Any] | None = None,
     ) -> str:
-        """Return the prompt text.
+        """Return the prompt text; `variables` are further names the template may know.
 
         Raises:
             RequestError: the template rejects the conversation.
         """
-        names = self._special_tokens | {
-            "messages": [_normalise(message) for message in messages],
-            "tools": [_full_tool(tool) for tool in tools] if tools else None,
-            "documents": None,
-            "add_generation_prompt": add_generation_prompt,
-        }
         try:
-            return self._template.render(**(names | variables))
-        except (jinja2.TemplateError, TypeError, ValueError, OverflowError) as error:
+            own = {
+                "messages": [_normalise(message) for message in messages],
+                "tools": [_full_tool(tool) for tool in tools] if tools else None,
+                "documents": None,
+                "add_generation_prompt": add_generation_prompt,
+            }
+            taken = own.keys() & (variables or {}).keys()
+            if taken:
+                raise RequestError(
+                    f"`{min(taken)}` cannot be given here", param="chat_template_kwargs"
+                )
+            return self._template.render({**self._special_tokens, **(variables or {}), **own})
+        except _RENDERING as error:
             raise RequestError(
                 "the model's chat template rejects the conversation",
                 why=str(error),
                 param="messages",
             ) from error
+
+
+_RENDERING = (jinja2.TemplateError, TypeError, ValueError, OverflowError, RecursionError)
+"""What a template can raise on a conversation it was not written for."""
 
 
 class _Generation(Extension):
