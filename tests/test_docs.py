@@ -7,6 +7,7 @@ import pytest
 
 from penstock.cli.app import COMMANDS, load
 from penstock.cli.output import ExitCode
+from penstock.ground import metrics
 from penstock.manifest import markdown
 from penstock.manifest.fields import all_fields
 
@@ -56,3 +57,10 @@ def test_every_environment_variable_is_documented() -> None:
     named = set(re.findall(r"\bPENSTOCK_[A-Z][A-Z_]*[A-Z]\b", SOURCES))
     table = CLI.split("## Environment variables")[1]
     assert set(re.findall(r"^\| `(PENSTOCK_[A-Z_]+)`", table, re.MULTILINE)) == named
+
+
+def test_every_metric_is_documented() -> None:
+    page = Path("docs/metrics.md").read_text(encoding="utf-8")
+    for metric in metrics.ALL:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
+        assert f"| `{metric.name}` | {labels} | {metric.help} |" in page

