@@ -21,13 +21,13 @@ class Server(http.server.HTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         allowed = self.headers.get("authorization", "") == self.server.key
         self.send_response(self.server.status if allowed and self.path == "/v1/models" else 401)
         self.end_headers()
         self.wfile.write(self.server.body)
 
-    def log_message(self, format: str, *_: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *_: object) -> None:
         pass
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_such_server(server: Server, status: int, body: bytes) -> Non
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(EngineUnavailable, match="no engine answers at http://127.0.0.1:9"):
+    with pytest.raises(EngineUnavailable, match=r"no engine answers at http://127.0.0.1:9"):
         list_models("http://127.0.0.1:9")
 
 

@@ -125,6 +125,6 @@ def test_an_interrupted_installation_is_done_anew(
 def test_a_failing_step_shows_its_last_lines() -> None:
     code = "print('ERROR: No matching distribution found for torch==2.13.0+cpu'); exit(1)"
     with pytest.raises(MachineError, match="No matching distribution") as caught:
-        environment._run([sys.executable, "-c", code], lambda _: None)  # noqa: SLF001
+        environment._run([sys.executable, "-c", code], lambda _: None)
     assert "PIP_EXTRA_INDEX_URL" in str(caught.value)
     assert os.linesep in str(caught.value)

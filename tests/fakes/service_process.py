@@ -16,22 +16,22 @@ port, mode, mark = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802
+    def do_GET(self) -> None:
         good = mode != "deaf" and self.path in ("/health", "/ready")
         self.answer(200 if good else 503)
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         print(f"completion {self.path}", file=sys.stderr, flush=True)
         self.answer(500 if mode == "cold" else 200)
 
-    def answer(self, status):
+    def answer(self, status: int) -> None:
         self.send_response(status)
         self.send_header("content-length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
 
-    def log_message(self, *_):
+    def log_message(self, format: str, *_: object) -> None:
         pass
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.fakes.marked import wait_until
 
 from penstock.targets.local.child import LEASH
-from tests.targets.conftest import wait_until
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux lets us find such processes"

@@ -6,11 +6,11 @@ import socket
 
 import psutil
 import pytest
+from tests.fakes.local_stack import fake_stack
+from tests.fakes.marked import Marked, wait_until
 
 from penstock.ground.errors import MachineError
 from penstock.targets.local.state import claim, read_state
-from tests.fakes.local_stack import fake_stack
-from tests.targets.conftest import Marked, wait_until
 
 READY = "stack ready"
 

@@ -1,12 +1,13 @@
 """`penstock logs`: what the engine, the gateway and the supervisor wrote."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from penstock.cli.output import ExitCode
+from penstock.cli.output import AsJson, ExitCode, print_json
 from penstock.ground.errors import UserError
 from penstock.targets.local import logs
 from penstock.targets.local.state import find_directory
@@ -18,10 +19,13 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C
 Lines = Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines from the end.")]
 
 
-def command(name: Name = None, follow: Follow = False, lines: Lines = 40) -> int:
+def command(
+    name: Name = None, follow: Follow = False, lines: Lines = 40, as_json: AsJson = False
+) -> int:
     """Show the logs of the running stack.
 
     After it has stopped, those of the last one. Lines carry a name when there are several logs.
+    With --json, every line is an object {"name", "line"}.
     """
     folder = logs.folder(find_directory(Path.cwd()))
     found = {path.stem: path for path in sorted(folder.glob("*.log"))}
@@ -34,18 +38,25 @@ def command(name: Name = None, follow: Follow = False, lines: Lines = 40) -> int
             fix="Start a stack with `penstock up`",
             where=str(folder),
         )
+    write = _as_object if as_json else _with_name if len(chosen) > 1 else _alone
     for one, path in chosen.items():
         for line in logs.tail(path, lines):
-            _print(one, line, many=len(chosen) > 1)
+            write(one, line)
     if follow:
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             for one, line in logs.follow(chosen):
-                _print(one, line, many=len(chosen) > 1)
-        except KeyboardInterrupt:
-            return ExitCode.OK
+                write(one, line)
     return ExitCode.OK
 
 
-def _print(name: str, line: str, *, many: bool) -> None:
-    sys.stdout.write(f"{name}: {line}\n" if many else f"{line}\n")
+def _as_object(name: str, line: str) -> None:
+    print_json({"name": name, "line": line})
+
+
+def _with_name(name: str, line: str) -> None:
+    _alone(name, f"{name}: {line}")
+
+
+def _alone(_: str, line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -20,6 +20,7 @@ Protocol: stdout gets one line, the engine's process id (also the id of its grou
 "kill at once". The exit code is the engine's; 128 + N means signal N ended it.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -229,8 +230,6 @@ class Log:
 def on_linux(option: int, value: int) -> None:
     """Call prctl(2); elsewhere there is no such thing."""
     if sys.platform.startswith("linux"):
-        import ctypes
-
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 

@@ -44,7 +44,9 @@ class LocalStack:
     @property
     def url(self) -> str:
         """Where clients on this machine reach the gateway, without `/v1`."""
-        return self.gateway.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        return self.gateway.url.replace("//0.0.0.0:", "//127.0.0.1:").replace(
+            "//[::]:", "//[::1]:"
+        )
 
     def engine_services(self) -> tuple[Service, ...]:
         """One service an engine: `engine`, or `engine-1`, `engine-2`... of several."""

@@ -1,18 +1,16 @@
-"""Processes that these tests start are found by a mark in their arguments."""
+"""Real processes for tests, found by a mark in their arguments, so that none is left behind."""
 
 import contextlib
-import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import pytest
 
-PROGRAM = Path(__file__).parents[1] / "fakes" / "local_stack.py"
+PROGRAM = Path(__file__).with_name("local_stack.py")
 
 
 def wait_until(true: Callable[[], object], timeout_s: float = 10) -> None:
@@ -52,8 +50,10 @@ class Marked:
 
     def supervise(self, engine: str = "good", gateway: str = "good") -> subprocess.Popen[str]:
         self.supervisor = subprocess.Popen(
-            [sys.executable, str(PROGRAM), "supervise", str(self.directory), self.mark]
-            + [engine, gateway],
+            [
+                *(sys.executable, str(PROGRAM), "supervise"),
+                *(str(self.directory), self.mark, engine, gateway),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -63,7 +63,8 @@ class Marked:
 
     def until(self, words: str) -> str:
         """Read what the supervisor says until a line has `words`; everything read."""
-        assert self.supervisor and self.supervisor.stdout
+        assert self.supervisor
+        assert self.supervisor.stdout
         heard = ""
         for line in self.supervisor.stdout:
             heard += line
@@ -86,15 +87,11 @@ class Marked:
             check=False,
         )
 
-
-@pytest.fixture
-def marked(tmp_path: Path) -> Iterator[Marked]:
-    started = Marked(tmp_path)
-    yield started
-    if started.supervisor:
-        if started.supervisor.poll() is None:
-            started.supervisor.send_signal(signal.SIGKILL)
-        started.supervisor.communicate()
-    for process in started.processes():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    def end(self) -> None:
+        """Kill whatever is left."""
+        if self.supervisor:
+            self.supervisor.kill()
+            self.supervisor.communicate()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
