@@ -21,11 +21,8 @@ Reference = Callable[[list[dict[str, Any]]], None]
 
 
 @pytest.fixture(scope="session")
-def reference(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Reference:
+def reference(torch_python: str, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """Run jobs of `reference.py` with an interpreter that has torch and transformers."""
-    python = os.environ.get("PENSTOCK_TORCH_PYTHON") or request.getfixturevalue("torch_python")
     script = Path(__file__).with_name("reference.py")
 
     def run(jobs: list[dict[str, Any]]) -> None:
@@ -33,7 +30,7 @@ def reference(
         file.write_text(json.dumps(jobs))
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
-            [str(python), str(script), str(file)],
+            [torch_python, str(script), str(file)],
             capture_output=True,
             text=True,
             env=environment,
