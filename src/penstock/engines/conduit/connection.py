@@ -24,8 +24,8 @@ class Connection(asyncio.Protocol):
         self._framed_runs = False
         self._left: int | None = None  # body bytes to come; none: until the engine closes
         self._in_body = False
-        self._served = 0
-        self.was_reused = False
+        self._surplus = False  # the engine has sent more than its answer
+        self.was_idle = False
         self.alive = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,7 +37,6 @@ class Connection(asyncio.Protocol):
         """Write `request` (head and body) and let `exchange` receive the response."""
         assert self._transport is not None  # noqa: S101 - the pool hands out connected ones
         self._exchange = exchange
-        self.was_reused = self._served > 0
         self._framed_runs = exchange.sink.takes_framed
         self._in_body = False
         self._transport.write(request)
@@ -54,7 +53,6 @@ class Connection(asyncio.Protocol):
             else:
                 self._on_head(data, exchange)
         except EngineError as error:
-            self.abort()
             self._finish(exchange, error)
 
     def _on_head(self, data: bytes, exchange: "Exchange") -> None:
@@ -70,6 +68,7 @@ class Connection(asyncio.Protocol):
         if exchange is not self._exchange:  # the sink has cancelled
             return
         if self._left == 0:
+            self._surplus = bool(rest)
             self._finish(exchange, None)
         elif rest:
             self._on_body(rest, exchange)
@@ -86,20 +85,21 @@ class Connection(asyncio.Protocol):
                 if exchange is not self._exchange:
                     return
             if chunks.done:
+                self._surplus = chunks.surplus
                 self._finish(exchange, None)
             return
         exchange.sink.on_bytes(data if self._left is None else data[: self._left])
         if self._left is not None and exchange is self._exchange:
             self._left -= len(data)
             if self._left <= 0:
+                self._surplus = self._left < 0
                 self._finish(exchange, None)
 
     def _finish(self, exchange: "Exchange", error: EngineError | None) -> None:
         if exchange is not self._exchange:
             return
         self._exchange = None
-        self._served += 1
-        reusable = error is None and self._head.keep_alive and (self._left or 0) >= 0
+        reusable = error is None and self._head.keep_alive and not self._surplus
         self._head = _HeadReader()
         if not reusable:
             self.abort()
@@ -186,6 +186,8 @@ class _HeadReader:
             self.length = int(value)
         elif name == b"transfer-encoding":
             self.chunked = value.lower().rstrip().endswith(b"chunked")
+        elif name == b"connection":
+            self.keep_alive = b"close" not in value.lower()
 
     def feed(self, data: bytes) -> bytes | None:
         """Return the body bytes behind the head, or none while it is not complete.
@@ -194,23 +196,30 @@ class _HeadReader:
             EngineDied: it is not an HTTP response.
         """
         data = self._buffer + data if self._buffer else data
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > _MAX_HEAD:
-                raise EngineDied("the engine's answer has no end of head in 64 KiB")
-            self._buffer = data
-            return None
+        while True:
+            end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
+            if end < 0:
+                if len(data) >= _MAX_HEAD:
+                    raise EngineDied("the engine's answer has no end of head in 64 KiB")
+                self._buffer = data
+                return None
+            self._read(data[: end + 4])
+            data = data[end + 4 :]
+            if self.status >= 200:
+                return data
+            # An interim answer: the real one follows.
+
+    def _read(self, head: bytes) -> None:
+        self.content_type, self.length, self.chunked = b"", None, False
+        self.keep_alive = True
         parser = httptools.HttpResponseParser(self)
         try:
-            parser.feed_data(data[: end + 4])
+            parser.feed_data(head)
         except (httptools.HttpParserError, ValueError) as error:
             raise EngineDied("the engine's answer is not HTTP", why=str(error)) from None
         self.status = parser.get_status_code()
-        self._buffer = b""
-        rest = data[end + 4 :]
-        if 100 <= self.status < 200:  # an interim answer: the real one follows
-            return self.feed(rest) if rest else None
         if self.status in (204, 304):
-            self.length = 0
-        self.keep_alive = parser.should_keep_alive() and (self.chunked or self.length is not None)
-        return rest
+            self.length, self.chunked = 0, False
+        framed = self.chunked or self.length is not None
+        # llhttp's own verdict is lost once the message is complete, as it is without a body.
+        self.keep_alive &= framed and parser.get_http_version() == "1.1"

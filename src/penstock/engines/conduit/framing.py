@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from penstock.ground.errors import EngineDied
 
 _MAX_HEAD = 1024
+_HEX, _MAX_DIGITS = b"0123456789abcdefABCDEF", 16
 _CRLF_DUE = b"\n"  # no chunk head begins like this; behind it: what has come of the CRLF
-_SIZES = {b"%x" % size: size for size in range(1, 4097)}  # what engines write, ready-made
+_SIZES = {b"%x" % size: size for size in range(2, 4097)}  # what engines write, ready-made
 
 
 class ChunkReader:
     """Splits a chunked body into framed runs of whole events and loose payload bytes."""
 
-    __slots__ = ("_framed_runs", "_missing", "_rest", "done")
+    __slots__ = ("_framed_runs", "_missing", "_rest", "done", "surplus")
 
     def __init__(self, *, framed_runs: bool) -> None:
         """`framed_runs` false: everything is handed out as loose payload."""
@@ -27,6 +28,7 @@ class ChunkReader:
         self._rest = b""  # bytes of an unfinished chunk head, CRLF or trailer
         self._missing = 0  # payload bytes still to come of the current chunk
         self.done = False
+        self.surplus = False  # bytes came behind the end of the body, which nobody asked for
 
     def feed(self, data: bytes) -> Sequence[tuple[bool, bytes]]:
         """Return `(is_framed_events, bytes)` pieces in order; sets `done` at the last chunk.
@@ -121,18 +123,14 @@ class ChunkReader:
                 raise _broken(data)
             self._rest = data
             return
-        self.done = True
+        self.done, self.surplus = True, line_end + 2 < len(data)
 
 
 def _chunk_size(data: bytes, at: int, head_end: int) -> int:
-    digits = data[at:head_end].split(b";", 1)[0].strip()
-    try:
-        size = int(digits, 16)
-    except ValueError:
-        raise _broken(data[at:]) from None
-    if size < 0 or digits[:1] in b"+-" or b"_" in digits:
+    digits = data[at:head_end].split(b";", 1)[0].rstrip(b" \t")
+    if not digits or len(digits) > _MAX_DIGITS or digits.strip(_HEX):
         raise _broken(data[at:])
-    return size
+    return int(digits, 16)
 
 
 def _broken(data: bytes) -> EngineDied:

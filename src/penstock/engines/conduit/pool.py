@@ -2,7 +2,8 @@
 
 It is built for a proxy: no task per request, no queue between the engine's socket and the
 client's. A request is written to an idle connection at once; its response comes back through the
-callbacks of a `Sink`. What is given up: redirects, proxies, cookies, HTTP/2; engines need none of them.
+callbacks of a `Sink`. What is given up: redirects, proxies, cookies, HTTP/2; engines need none of
+them.
 """
 
 import asyncio
@@ -102,7 +103,7 @@ class Pool:
     ) -> None:
         if exchange.finished:
             return
-        stale = exchange.connection is not None and exchange.connection.was_reused
+        stale = exchange.connection is not None and exchange.connection.was_idle
         if error is not None and stale and not exchange.answered:
             # The engine closed an idle connection just as the request was written to it.
             exchange.connection = None
@@ -119,6 +120,7 @@ class Pool:
 
     def _keep(self, connection: Connection) -> None:
         if len(self._idle) < _IDLE_MAX:
+            connection.was_idle = True
             self._idle.append(connection)
         else:
             connection.abort()
@@ -139,3 +141,4 @@ class Pool:
         await asyncio.gather(*self._connecting, return_exceptions=True)
         while self._idle:
             self._idle.pop().abort()
+        await asyncio.sleep(0)  # asyncio closes an aborted socket one turn of its loop later

@@ -1,0 +1,220 @@
+"""An engine that plays bytes from a script: real sockets, an event loop in a thread of its own.
+
+It is told beforehand what to answer, byte for byte, and counts what it is asked, what is being
+answered and which clients left in the middle.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Act(Enum):
+    """What a script does besides sending bytes."""
+
+    WAIT = "wait until the test calls `release`"
+    DIE = "reset the connection"
+    CLOSE = "close the connection"
+
+
+Script = Sequence[bytes | Act]
+
+HEALTHY: Script = (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",)
+SICK: Script = (b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n",)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ScriptedEngine:
+    """Plays `answers` in turn, then `default` for ever; `/health` has an answer of its own."""
+
+    def __init__(self) -> None:
+        self.host, self.port = "127.0.0.1", 0
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was told and counted."""
+        self.asked: list[Asked] = []
+        self.answers: deque[Script] = deque()
+        self.default: Script = ()
+        self.health: Script = HEALTHY
+        self.running = self.aborted = self.connections = self.sent_bytes = 0
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def play(self, *scripts: Script) -> None:
+        """Answer the next requests so; the last script also answers all that follow."""
+        self.answers = deque(scripts[:-1])
+        self.default = scripts[-1]
+
+    def release(self) -> None:
+        """Let every script that waits go on."""
+        self.released.set()
+
+    def stop(self) -> None:
+        """Stop listening and reset all connections, as a killed engine does."""
+        self._call(self._close())
+
+    def start(self) -> None:
+        """Listen, at the same port as before if there was one."""
+        self._call(self._listen())
+
+    def run(self) -> None:
+        """Be the thread."""
+        self._loop.run_forever()
+        self._loop.close()
+
+    def end(self) -> None:
+        """End the thread."""
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=2**23)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            await self._converse(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        gone = asyncio.create_task(reader.read(1))
+        try:
+            while first := await gone:
+                asked = await _read_request(first, reader)
+                gone = asyncio.create_task(reader.read(1))
+                await self._answer(asked, writer, gone)
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+    async def _answer(
+        self, asked: Asked, writer: asyncio.StreamWriter, gone: asyncio.Task[bytes]
+    ) -> None:
+        if asked.path == "/health":
+            await self._play(self.health, writer, gone)
+            return
+        self.asked.append(asked)
+        self.running += 1
+        try:
+            await self._play(self._next_script(), writer, gone)
+        except ConnectionError:
+            self.aborted += 1
+            raise
+        finally:
+            self.running -= 1
+
+    def _next_script(self) -> Script:
+        return self.answers.popleft() if self.answers else self.default
+
+    async def _play(
+        self, script: Script, writer: asyncio.StreamWriter, gone: asyncio.Task[bytes]
+    ) -> None:
+        for step in script:
+            if isinstance(step, bytes):
+                await self._send(step, writer, gone)
+            elif step is Act.WAIT:
+                await self._wait(gone)
+            elif step is Act.DIE:
+                writer.transport.abort()
+            else:
+                writer.close()
+
+    async def _send(
+        self, data: bytes, writer: asyncio.StreamWriter, gone: asyncio.Task[bytes]
+    ) -> None:
+        writer.write(data)
+        drained = asyncio.ensure_future(writer.drain())
+        await asyncio.wait({drained, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not drained.done() and _has_left(gone):
+            drained.cancel()
+            raise ConnectionResetError("the client left")
+        await drained
+        self.sent_bytes += len(data)
+
+    async def _wait(self, gone: asyncio.Task[bytes]) -> None:
+        while not self.released.is_set():
+            done, _ = await asyncio.wait({gone}, timeout=0.002)
+            if done and _has_left(gone):
+                raise ConnectionResetError("the client left")
+
+
+def _has_left(gone: asyncio.Task[bytes]) -> bool:
+    return gone.done() and not gone.result()
+
+
+async def _read_request(first: bytes, reader: asyncio.StreamReader) -> Asked:
+    head = first + await reader.readuntil(b"\r\n\r\n")
+    line, *rest = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    method, path, _ = line.split(" ")
+    pairs = (header.partition(":") for header in rest)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Asked(method, path, headers, body)
+
+
+@contextmanager
+def scripted_engine() -> Iterator[ScriptedEngine]:
+    """A running `ScriptedEngine`, ended afterwards."""
+    engine = ScriptedEngine()
+    thread = threading.Thread(target=engine.run, name="scripted-engine")
+    thread.start()
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.end()
+        thread.join()
+
+
+def wait_until(true: Callable[[], object], limit_s: float = 10.0) -> None:
+    """Poll until `true()` holds."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, "it never became true"
+        time.sleep(0.005)
