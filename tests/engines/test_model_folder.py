@@ -16,16 +16,19 @@ LLAMA = {
     "hidden_size": 256,
 }
 
+HEADER = json.dumps({"__metadata__": {}, "w": {"dtype": "U8", "data_offsets": [0, 40]}}).encode()
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + bytes(40)
+
 
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
-    (tmp_path / "model.safetensors").write_bytes(b"x" * 100)
+    (tmp_path / "model.safetensors").write_bytes(WEIGHTS)
     (tmp_path / "chat_template.jinja").write_text("<tool_call>")
     facts = read_facts(str(tmp_path))
     assert facts == ModelFacts(
         str(tmp_path),
         is_folder=True,
-        weights_bytes=100,
+        weights_bytes=len(WEIGHTS),
         context=8192,
         kv_bytes_per_token=2 * 4 * 2 * 32 * 2,
         template="<tool_call>",
@@ -61,6 +64,14 @@ def test_what_is_no_model(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=words):
         read_facts(source)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 8, 30, len(WEIGHTS) - 1, len(WEIGHTS) + 1])
+def test_weights_that_are_cut_off(tmp_path: Path, kept: int) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    (tmp_path / "model.safetensors").write_bytes((WEIGHTS + b"x")[:kept])
+    with pytest.raises(UserError, match=r"model\.safetensors are damaged or incomplete"):
+        read_facts(str(tmp_path))
 
 
 def test_a_damaged_config(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from penstock.targets.local.diagnosis import died_at_start, remedy, telling
         (Fate(1), "OSError: [Errno 28] No space left on device", "disk"),
         (Fate(1), "huggingface_hub.errors.GatedRepoError: 401 Client Error", "HF_TOKEN"),
         (Fate(1), "OSError: x is not a local folder and is not a valid model", "model.id"),
+        (Fate(1), "OSError: We couldn't connect to 'https://hub' to load", "cannot be reached"),
         (Fate(2), "vllm: error: unrecognized arguments: --nope", "extra_args"),
         (Fate(1), "ModuleNotFoundError: No module named 'vllm'", "install it anew"),
         (Fate(1), "something else", "Its log says more"),
@@ -32,7 +33,14 @@ def test_remedies(fate: Fate, line: str, words: str) -> None:
 def test_the_root_cause_is_quoted_though_it_came_early() -> None:
     noise = [f"(Worker) File line {number}" for number in range(60)]
     cause = "(Worker) RuntimeError: no kernel"
-    lines = [cause, *noise, cause, *noise, "RuntimeError: see root cause above"]
+    lines = [
+        "WARNING OSError: limit",
+        cause,
+        *noise,
+        cause,
+        *noise,
+        "RuntimeError: see root cause above",
+    ]
     told = telling(lines)
     assert told[0] == cause
     assert told.count(cause) == 1

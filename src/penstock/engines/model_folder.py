@@ -31,8 +31,8 @@ class ModelFacts:
 def read_facts(source: str, adapters: Mapping[str, str] | None = None) -> ModelFacts:
     """Facts about the model `source` and its adapter folders.
 
-    Raises UserError for an `s3://` URI, for something that is meant as a folder and is none, and
-    for a folder without config.json.
+    Raises UserError for an `s3://` URI, for something that is meant as a folder and is none,
+    for a folder without config.json, and for weights that are cut off.
     """
     rank = max((_rank(name, place) for name, place in (adapters or {}).items()), default=0)
     if source.startswith("s3://"):
@@ -46,16 +46,43 @@ def read_facts(source: str, adapters: Mapping[str, str] | None = None) -> ModelF
             raise UserError(f"there is no model folder {source}", fix="Check `model.id`")
         return ModelFacts(source, lora_rank=rank)
     config = _read(folder / "config.json", f"the model folder {source}")
+    weights = sorted(folder.glob("*.safetensors"))
+    for file in weights:
+        _check_whole(file)
     shape = config.get("text_config", config)
     return ModelFacts(
         str(folder.resolve()),
         is_folder=True,
-        weights_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        weights_bytes=sum(file.stat().st_size for file in weights),
         context=int(shape.get("max_position_embeddings") or 0),
         kv_bytes_per_token=_kv_bytes(shape),
         template=_template(folder),
         lora_rank=rank,
     )
+
+
+def _check_whole(file: Path) -> None:
+    """Raise UserError when a safetensors file was cut off, which engines notice late.
+
+    The format: eight bytes with the length of the header, the header, then the tensors that its
+    `data_offsets` describe (huggingface.co/docs/safetensors).
+    """
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        text = opened.read(min(length, size))
+    try:
+        header = json.loads(text)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        whole = 8 + length + max(ends, default=0) == size
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f"the weights {file.name} are damaged or incomplete",
+            fix="Fetch the model again",
+            where=str(file.parent),
+        )
 
 
 def _kv_bytes(shape: Mapping[str, Any]) -> int:

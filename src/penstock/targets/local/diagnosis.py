@@ -28,6 +28,10 @@ _TOLD = (
     ),
     (r"Illegal instruction", "This engine needs a newer CPU: use `engine.kind: embedded`"),
     (r"No space left on device", "Free some disk space"),
+    (
+        r"couldn't connect to|Name or service not known|Temporary failure in name resolution",
+        "The model hub cannot be reached: check the network, or name a folder in `model.id`",
+    ),
     (r"GatedRepoError|401 Client Error|gated repo", "Accept the model's licence and set HF_TOKEN"),
     (
         r"RepositoryNotFound|LocalEntryNotFound|HFValidationError|is not a local folder"
@@ -91,6 +95,8 @@ def telling(lines: list[str]) -> list[str]:
     last = lines[-TAIL_LINES:]
     named: dict[str, str] = {}
     for line in lines[:-TAIL_LINES]:
+        if "WARNING" in line:
+            continue
         if found := re.search(r"\b[A-Za-z_.]*(Error|Exception): .+", line):
             named.setdefault(found.group(0), line)
     return [*list(named.values())[-TELLING_LINES:], *last]
