@@ -1,5 +1,6 @@
 """The cache is fitted to its budget and its rows can be moved."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ def shape(folder: Path) -> Shape:
     return read_shape(folder)
 
 
-def test_rows_are_given_up_before_context(shape: Shape) -> None:
+def test_the_budget_is_shared_between_rows_and_context(shape: Shape) -> None:
     token = shape.kv_bytes_per_token
     assert token == 2 * 4 * 3 * 2 * 12
 
@@ -25,6 +26,13 @@ def test_rows_are_given_up_before_context(shape: Shape) -> None:
     assert plan(8 * 256) == Room(8, 256)
     assert plan(3 * 256 + 5) == Room(3, 256)
     assert plan(100) == Room(1, 100)
+    long = replace(shape, max_positions=32_768)
+    assert plan_room(long, max_length=None, max_rows=32, budget_bytes=24_000 * token) == Room(
+        8, 3000
+    )
+    assert plan_room(long, max_length=None, max_rows=32, budget_bytes=5_000 * token) == Room(
+        2, 2048
+    )
     assert plan(100, length=25) == Room(4, 25)
     with pytest.raises(UserError, match="--max-model-len to 100"):
         plan(100, length=101)

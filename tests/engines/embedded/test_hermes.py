@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engines.embedded.hermes import CallArguments, CallStart, Content, HermesParser
@@ -86,6 +86,7 @@ FRAGMENTS = st.sampled_from(
 ) | st.sampled_from('{}[]":,\\\n x')
 
 
+@settings(deadline=None)
 @given(st.lists(FRAGMENTS, max_size=20))
 @example(["<tool_call>", '{"name": "f"', "<tool_call>", "text"])
 def test_any_cut_of_any_text_gives_the_same(fragments: list[str]) -> None:
@@ -100,6 +101,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     calls=st.lists(st.tuples(st.text(min_size=1), st.dictionaries(st.text(), JSON, max_size=3))),
     compact=st.booleans(),

@@ -1,6 +1,6 @@
 """Stop strings end an answer at the same place however its text is cut."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engines.embedded.stops import StopScanner
@@ -33,6 +33,7 @@ def test_text_is_shown_as_soon_as_it_cannot_be_a_stop() -> None:
 TEXT = st.text("ab\n", max_size=12)
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(TEXT, max_size=8),
     stops=st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=3),

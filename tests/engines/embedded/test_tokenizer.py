@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines.embedded.random_models import write_tokenizer
 from tokenizers import decoders, models
@@ -19,6 +19,7 @@ def pieces(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
+@settings(deadline=None)
 @given(text=st.text(), prompt=st.text(max_size=8))
 def test_pushed_text_adds_up(pieces: Tokenizer, text: str, prompt: str) -> None:
     prompt_ids = pieces.encode(prompt, add_special_tokens=False)
@@ -29,6 +30,7 @@ def test_pushed_text_adds_up(pieces: Tokenizer, text: str, prompt: str) -> None:
         assert not any("\ufffd" in part for part in parts)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 319), max_size=40))
 def test_any_tokens_give_a_beginning_of_their_text(pieces: Tokenizer, ids: list[int]) -> None:
     detokenizer = Detokenizer(pieces, [])

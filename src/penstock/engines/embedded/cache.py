@@ -18,6 +18,9 @@ from penstock.engines.embedded.checkpoint import Floats
 from penstock.engines.embedded.shape import Shape
 from penstock.ground.errors import UserError
 
+USUAL_ROWS, USUAL_LENGTH = 8, 2048
+"""Answers computed together, and their tokens, that a cache without other wishes has room for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -28,7 +31,10 @@ class Room:
 
 
 def plan_room(shape: Shape, *, max_length: int | None, max_rows: int, budget_bytes: int) -> Room:
-    """Fit the cache into `budget_bytes`: fewer rows first, then a shorter context.
+    """Fit the cache into `budget_bytes`.
+
+    A `max_length` that is asked for is kept and costs rows; without one the context is what the
+    model can take, shortened so that `USUAL_ROWS` answers fit, but not below `USUAL_LENGTH`.
 
     Raises:
         UserError: the model, or the budget, has no room for the `max_length` that was asked for.
@@ -40,7 +46,8 @@ def plan_room(shape: Shape, *, max_length: int | None, max_rows: int, budget_byt
             fix="Lower --max-model-len.",
         )
     affordable = budget_bytes // shape.kv_bytes_per_token
-    length = max_length or min(shape.max_positions, max(affordable, 1))
+    usual = min(max(affordable // USUAL_ROWS, USUAL_LENGTH), affordable)
+    length = max_length or min(shape.max_positions, max(usual, 1))
     if length > affordable:
         raise UserError(
             f"a context of {length} tokens does not fit the cache",

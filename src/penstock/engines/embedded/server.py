@@ -30,7 +30,7 @@ from penstock.engines.embedded.protocol import (
     parse,
 )
 from penstock.engines.embedded.roster import Roster
-from penstock.engines.embedded.sequence import Finish, Order
+from penstock.engines.embedded.sequence import Delta, Finish, Order
 from penstock.ground.errors import RequestError
 
 Scope = MutableMapping[str, Any]
@@ -225,31 +225,35 @@ class Server:
 async def _stream(answer: Answer, mailbox: Mailbox, send: Send) -> None:
     """Write events; the status is sent with the first of them, when the engine has answered."""
     deltas = await mailbox.take()
+    if _failed(deltas):
+        raise _stopped()
     await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
-    events = answer.opening()
-    while True:
-        failed = any(delta.finish is Finish.ERROR for _, delta in deltas)
+    events, over = answer.opening(), False
+    while not over:
         events += b"".join(answer.event(index, delta) for index, delta in deltas)
-        last = all(choice.end for choice in answer.choices)
-        if failed:
+        over = all(choice.end for choice in answer.choices)
+        if _failed(deltas):
             events += b"data: %b\n\n" % _error_body(_stopped())
-        elif last:
+            over = True
+        elif over:
             events += answer.closing()
         if events:
-            over = failed or last
             await send({"type": "http.response.body", "body": events, "more_body": not over})
-            if over:
-                return
         events = b""
-        deltas = await mailbox.take()
+        deltas = [] if over else await mailbox.take()
+
+
+def _failed(deltas: list[tuple[int, Delta]]) -> bool:
+    return any(delta.finish is Finish.ERROR for _, delta in deltas)
 
 
 async def _collect(answer: Answer, mailbox: Mailbox) -> Reply:
     while not all(choice.end for choice in answer.choices):
-        for index, delta in await mailbox.take():
+        deltas = await mailbox.take()
+        if _failed(deltas):
+            raise _stopped()
+        for index, delta in deltas:
             answer.choices[index].take(delta)
-            if delta.finish is Finish.ERROR:
-                raise _stopped()
     return Reply(answer.whole())
 
 
