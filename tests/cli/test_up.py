@@ -75,7 +75,7 @@ def test_a_failed_detach_tells_the_error(marked: Marked, engine: str, words: lis
     assert as_json.stdout == ""
 
 
-def test_down_ends_a_supervisor_that_hangs(marked: Marked) -> None:
+def test_after_a_crash_down_and_up_work(marked: Marked) -> None:
     up = marked.cli("up", "--detach", "--json")
     pid = json.loads(up.stdout)["pid"]
     os.kill(pid, signal.SIGKILL)

@@ -45,7 +45,8 @@ class Progress:
                 self._line(Text("stopping"))
             return
         now_s = self._clock()
-        if event.phase is Phase.STARTING and event.service not in self._busy:
+        begins = event.phase in (Phase.STARTING, Phase.STOPPING)
+        if begins and event.service not in self._busy:
             self._since_s[event.service] = self._told_s[event.service] = now_s
         seconds = now_s - self._since_s.get(event.service, now_s)
         if event.phase in _BUSY:
