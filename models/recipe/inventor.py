@@ -74,7 +74,7 @@ def plural(phrase: str) -> str:
     """A plain English plural: lamps, boxes, batteries."""
     if phrase.endswith(("s", "x", "sh", "ch")):
         return phrase if phrase.endswith("s") else phrase + "es"
-    if phrase.endswith("y") and phrase[-2] not in "aeiou":
+    if phrase.endswith("y") and phrase[-2:-1] not in "aeiou":
         return phrase[:-1] + "ies"
     return phrase + "s"
 

@@ -73,6 +73,15 @@ def test_wordings_kept_for_the_exam_are_not_trained_on(lexicon: Lexicon) -> None
         assert set(sections[name]).isdisjoint(trained), name
 
 
+def test_no_training_message_is_a_wording_kept_for_the_exam(
+    lexicon: Lexicon, training_text: str
+) -> None:
+    said = re.findall(r"<\|user\|>(.*?)<\|end\|>", training_text)
+    assert len(said) > DIALOGUES
+    bare = {text.strip("?.! ").lower() for text in said}
+    assert sorted(bare & lexicon.kept_wordings) == []
+
+
 def test_a_question_wording_belongs_to_one_answer_only(lexicon: Lexicon) -> None:
     topics = (*lexicon.faq, *lexicon.small_talk, *lexicon.unknown)
     wordings = [w for topic in topics for w in (*topic.training, *topic.held_out)]

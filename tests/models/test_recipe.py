@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from models.recipe.dialogues import Dialogue, Renderer, call_message
+from models.recipe.inventor import plural
 from models.recipe.tools import BUILT_IN, Call, answer, plain, write_arguments
 from tokenizers import Tokenizer
 
@@ -110,3 +111,11 @@ def test_a_name_is_the_same_tokens_in_prose_and_in_json(
 
 def _holds(tokens: list[str], part: list[str]) -> bool:
     return any(tokens[i : i + len(part)] == part for i in range(len(tokens)))
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("lamp", "lamps"), ("box", "boxes"), ("battery", "batteries"), ("toy", "toys"), ("y", "ys")],
+)
+def test_plurals(one: str, many: str) -> None:
+    assert plural(one) == many
