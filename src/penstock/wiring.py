@@ -63,8 +63,10 @@ def run_gateway(settings_path: Path) -> int:
         fleet=fleet,
         turns=turns,
         invoker=Invoker(admission, turns),
+        meters=meters,
         metrics=registry,
         started_s=int(time.time()),
+        request_timeout_s=settings.request_timeout_s,
     )
     server = GatewayServer(settings, Front(admission, meters, turns).begin, cold.app(), fleet)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)

@@ -1,7 +1,9 @@
 """The routes that are not hot: models, tools, health, metrics, the OpenAPI document, `/invoke`."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,12 +21,14 @@ from penstock.gateway.faults import Fault, fault_of, plain_fault
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.invoke import Invoker
+from penstock.gateway.meters import Meters
 from penstock.gateway.openapi import document
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.turns import Turns
-from penstock.ground.errors import PenstockError, RequestError
+from penstock.ground.errors import PenstockError, RequestError, UserError
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,10 @@ class Cold:
     fleet: Fleet
     turns: Turns
     invoker: Invoker
+    meters: Meters
     metrics: CollectorRegistry
     started_s: int
+    request_timeout_s: float
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -52,7 +58,9 @@ class Cold:
             *(Route(path.decode(), _hot_only, methods=["POST"]) for path in HOT_PATHS),
         ]
         app = Starlette(routes=routes)
+        app.router.redirect_slashes = False  # it would redirect to whatever host the client names
         app.add_exception_handler(PenstockError, _on_error)
+        app.add_exception_handler(TimeoutError, _on_error)
         app.add_exception_handler(HTTPException, _on_http_error)
         app.add_exception_handler(ClientDisconnect, _on_disconnect)
         app.add_exception_handler(500, _on_error)
@@ -65,7 +73,7 @@ class Cold:
     async def ready(self, request: Request) -> Response:
         """Every model has an engine that answers."""
         down = self.fleet.down()
-        if self.admission.serves_all():
+        if self.fleet.is_known and self.admission.serves_all():
             return _json({"status": "ready", "engines_down": down})
         return _json({"status": "starting", "engines_down": down}, status=503)
 
@@ -98,9 +106,14 @@ class Cold:
 
     async def invoke(self, request: Request) -> Response:
         """One prompt, one text."""
-        tenant = self.admission.admit(_secret(request))
-        body = await request.body()
-        return _json(await self.invoker.invoke(tenant, body, new_request_id()))
+        try:
+            tenant = self.admission.admit(_secret(request))
+            work = self.invoker.invoke(tenant, await request.body(), new_request_id())
+            async with asyncio.timeout(self.request_timeout_s):
+                return _json(await _while_connected(request, work))
+        except UserError as error:
+            self.meters.refuse(fault_of(error).status)
+            raise
 
     def _tenant(self, request: Request) -> Tenant:
         return self.admission.identify(_secret(request))
@@ -114,6 +127,25 @@ class Cold:
             "parent": model.parent,
             "max_model_len": model.context,
         }
+
+
+async def _while_connected(request: Request, work: Coroutine[object, object, T]) -> T:
+    """Return the result of `work`, which is cancelled when the client leaves."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_departure(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _departure(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _secret(request: Request) -> bytes | None:

@@ -29,6 +29,8 @@ _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-bu
 _HIGH_WATER = 1 << 20
 """Bytes a slow client may leave unread before its engine is paused. An engine's burst is read
 256 KiB at a time, and below that every burst would stop and start the engine's connection."""
+_LINGER_S = 3.0
+"""How long a refused client may go on sending: hanging up at once would destroy our answer."""
 _numbers = itertools.count(1)
 _RUN = os.urandom(4).hex().encode()
 
@@ -54,10 +56,12 @@ class Doorway(HttpToolsProtocol):
         self._deaf = False  # the connection will close; what still comes in is not read
         self._keep_alive = True
         self._body: list[bytes] = []
-        self._body_size = self._head_size = 0
+        self._body_size = 0
+        self._head_size = 0  # bytes that have come without being any of a body
         self._in_head = True
         self._since_s = self.loop.time()
-        self._waits_for = "request"  # what `_since_s` counts: request, rest, answer
+        self._waits_for = "request"  # what `_since_s` counts: request, rest, answer, goodbye
+        self._unsent = 0  # bytes the client had not taken at the last sweep
         self.request_id = b""
         self.takes_chunks = True
 
@@ -72,10 +76,9 @@ class Doorway(HttpToolsProtocol):
         """asyncio: bytes from the client."""
         if self._deaf:
             return
-        if self._in_head:
-            self._head_size += len(data)
+        self._head_size += len(data)
         super().data_received(data)
-        if self._in_head and self._head_size > self._settings.max_header_bytes:
+        if self._head_size > self._settings.max_header_bytes and not self._deaf:
             self._refuse(431, "the request's head is too large", "header_too_large")
 
     def on_message_begin(self) -> None:
@@ -84,10 +87,20 @@ class Doorway(HttpToolsProtocol):
         if self._waits_for == "request":
             self._waits_for, self._since_s = "rest", self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: one header. A trailer comes this way too, and is not believed."""
+        if self._in_head:
+            name = name.lower()
+            self.headers.append((name, value))
+            if name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+
     def on_headers_complete(self) -> None:
         """llhttp: the head is complete; choose the short way or ASGI."""
         self._in_head, received, self._head_size = False, self._head_size, 0
-        if self._is_busy():
+        if self._deaf:
+            return
+        if self._waits_for == "answer" or self.flow.write_paused:
             self._close_after_this()
             return
         limit = self._settings.max_header_bytes
@@ -107,8 +120,15 @@ class Doorway(HttpToolsProtocol):
         self._keep_alive = self.takes_chunks and self.parser.should_keep_alive()
         self._body, self._body_size = [], 0
         self.request_id = new_request_id()
-        if self.expect_100_continue:
+        if self.expect_100_continue and not self._is_declared_too_large():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _is_declared_too_large(self) -> bool:
+        length = int(dict(self.headers).get(b"content-length", 0))
+        limit = self._settings.max_body_bytes
+        if length > limit:
+            self._refuse(413, f"the body is larger than {limit} bytes", "body_too_large")
+        return length > limit
 
     def _begin_cold(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -122,6 +142,7 @@ class Doorway(HttpToolsProtocol):
         """llhttp: a piece of the body."""
         if self._deaf:
             return
+        self._head_size = 0
         self._body_size += len(body)
         if self._body_size > self._settings.max_body_bytes:
             limit = self._settings.max_body_bytes
@@ -133,12 +154,14 @@ class Doorway(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """llhttp: the request is complete."""
-        self._in_head = True
+        self._in_head, self._head_size = True, 0
         if self._deaf:
             return
         self._waits_for, self._since_s = "answer", self.loop.time()
         if not self._hot:
             super().on_message_complete()
+            if self.cycle.response_complete:  # it did not wait for the body
+                self._waits_for = "request"
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
@@ -148,34 +171,42 @@ class Doorway(HttpToolsProtocol):
         except PenstockError as error:
             self.fail(fault_of(error))
 
-    def _is_busy(self) -> bool:
-        if self._answer is not None:
-            return True
-        return self.cycle is not None and not self.cycle.response_complete
-
     def _close_after_this(self) -> None:
+        """Finish what is being answered, and hang up; what still comes in is read and dropped."""
         self._deaf, self._keep_alive = True, False
-        if self.cycle is not None:
+        if self._is_cold_open():
             self.cycle.keep_alive = False
-        self.flow.pause_reading()
+        elif self._answer is None:
+            self._hang_up()
+
+    def _is_cold_open(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         """Answer a request that cannot be read to its end, and hang up."""
-        self._deaf = True
-        busy = self._is_busy() and (self.cycle is None or self.cycle.response_started)
-        if not busy and not self.transport.is_closing():
-            self._keep_alive = False
+        cycle, cold = self.cycle, self._is_cold_open()
+        answered = self._waits_for == "request" and not self._in_head
+        if answered or self._waits_for == "answer" or (cold and cycle.response_started):
+            self._close_after_this()
+            return
+        self._deaf, self._keep_alive = True, False
+        if cold:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not self.transport.is_closing():
             self.request_id = new_request_id()
-            fault = plain_fault(status, message, code)
-            self.transport.write(self._fault_bytes(fault))
-        self.transport.close()
+            self.transport.write(self._fault_bytes(plain_fault(status, message, code)))
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close our side; the client's side is closed by the client, or by `sweep`."""
+        self._waits_for, self._since_s = "goodbye", self.loop.time()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn: the parser gave up; say so in OpenAI's shape."""
-        if self._answer is None:
-            self._refuse(400, f"this is not valid HTTP: {msg}", "invalid_http")
-        else:
-            self._close_after_this()
+        self._refuse(400, f"this is not valid HTTP: {msg}", "invalid_http")
 
     # Writing: `answer.Client`
 
@@ -211,7 +242,9 @@ class Doorway(HttpToolsProtocol):
         self._answer = None
         self.server_state.total_requests += 1
         self._waits_for, self._since_s = "request", self.loop.time()
-        if not self._keep_alive:
+        if self._deaf:
+            self._hang_up()
+        elif not self._keep_alive:
             self.transport.close()
 
     def fail(self, fault: Fault) -> None:
@@ -241,9 +274,8 @@ class Doorway(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """uvicorn: a cold response is complete."""
         super().on_response_complete()
-        self._waits_for, self._since_s = "request", self.loop.time()
-        if self._deaf:
-            self.transport.close()
+        if self._waits_for != "goodbye":
+            self._waits_for, self._since_s = "request", self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the client is gone."""
@@ -260,15 +292,25 @@ class Doorway(HttpToolsProtocol):
 
     def sweep(self, now_s: float) -> None:
         """End what has taken too long; called about once a second."""
-        waited_s = now_s - self._since_s
-        if self._waits_for == "request":
-            if waited_s > self._settings.keep_alive_s:
-                self.transport.close()
-        elif self._waits_for == "rest":
-            if waited_s > self._settings.body_timeout_s:
+        waited_s, settings = now_s - self._since_s, self._settings
+        if self._waits_for == "rest":
+            if waited_s > settings.body_timeout_s:
                 self._refuse(408, "the request took too long to arrive", "request_timeout")
-        elif waited_s > self._settings.request_timeout_s and self._answer is not None:
-            self._answer.expire()
+        elif self._waits_for == "answer":
+            if waited_s > settings.request_timeout_s and self._answer is not None:
+                self._answer.expire()
+        elif self._client_takes_more():
+            self._since_s = now_s
+        elif self._waits_for == "goodbye":
+            if waited_s > _LINGER_S:
+                self.transport.abort()
+        elif waited_s > settings.keep_alive_s:
+            self.transport.abort()
+
+    def _client_takes_more(self) -> bool:
+        """Whether the client has read on since the last sweep, of an answer that is complete."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        return 0 < self._unsent < before
 
 
 def new_request_id() -> bytes:

@@ -56,12 +56,20 @@ _HEADERS = {401: ((b"www-authenticate", b"Bearer"),), 503: ((b"retry-after", b"2
 
 
 def _refusal(error: EngineRefused) -> Fault:
-    """An engine's 4xx concerns the request and is handed on; its 5xx is our 502."""
-    if error.status >= 500:
+    """An engine's 4xx concerns the request and is handed on; anything else is our 502.
+
+    So are 401, 403 and 407, which concern our own key for the engine and not the client's.
+    """
+    if not concerns_request(error.status):
         return _fault(502, str(error), "engine_error")
     if is_openai_error(error.body):
         return Fault(error.status, error.body)
     return _fault(error.status, str(error), "engine_refused")
+
+
+def concerns_request(status: int) -> bool:
+    """Whether an engine's error status is the client's business."""
+    return 400 <= status < 500 and status not in (401, 403, 407)
 
 
 def plain_fault(status: int, message: str, code: str) -> Fault:

@@ -124,6 +124,7 @@ class CompletionRequest(_Sampling, kw_only=True, forbid_unknown_fields=True):
     use_beam_search: _RawField = UNSET
 
 
+_MAX_NAME = 100  # characters of a field's name that are looked at and repeated
 _AUTO, _NULL = Raw(b'"auto"'), Raw(b"null")
 _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
@@ -165,7 +166,7 @@ def _explain(error: msgspec.DecodeError, kind: type[msgspec.Struct]) -> RequestE
     if not isinstance(error, msgspec.ValidationError):
         return RequestError("the body is not valid JSON", why=text, code="invalid_json")
     if unknown := _UNKNOWN.search(text):
-        name = unknown[1]
+        name = unknown[1][:_MAX_NAME]
         param = f"{unknown[2]}.{name}" if unknown[2] else name
         if why := REFUSED.get(name):
             return RequestError(

@@ -16,6 +16,8 @@ from penstock.ground.errors import EngineError, EngineUnavailable, UserError
 
 _PROBE_EVERY_S = 1.0
 _PROBE_TIMEOUT_S = 3.0
+_SLOW_PROBES = 3
+"""So many probes in a row without an answer in time: a busy engine may miss one or two."""
 
 log = logging.getLogger("penstock.gateway")
 
@@ -23,13 +25,14 @@ log = logging.getLogger("penstock.gateway")
 class Engine:
     """One engine and its connections."""
 
-    __slots__ = ("name", "pool", "probe", "up")
+    __slots__ = ("name", "pool", "probe", "slow_probes", "up")
 
     def __init__(self, settings: EngineSettings) -> None:
         self.name = settings.name
         self.probe = settings.probe.encode()
         self.pool = Pool(settings.url, _credentials(settings))
         self.up = True  # until a probe or a request says otherwise
+        self.slow_probes = 0
 
 
 def _credentials(settings: EngineSettings) -> dict[str, str]:
@@ -50,6 +53,7 @@ class Fleet:
 
     def __init__(self, engines: Iterable[EngineSettings]) -> None:
         self._engines = {settings.name: Engine(settings) for settings in engines}
+        self.is_known = False  # whether every engine was probed once
 
     def named(self, names: Iterable[str]) -> tuple[Engine, ...]:
         """Return the engines with these names."""
@@ -76,6 +80,7 @@ class Fleet:
     async def probe_all(self) -> None:
         """Probe every engine once."""
         await asyncio.gather(*(self._probe(engine) for engine in self._engines.values()))
+        self.is_known = True
 
     async def _probe(self, engine: Engine) -> None:
         probe = _Probe()
@@ -83,9 +88,11 @@ class Fleet:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 healthy = await probe.answer
+            engine.slow_probes = 0
         except TimeoutError:
             engine.pool.cancel(exchange)
-            healthy = False
+            engine.slow_probes += 1
+            healthy = engine.up and engine.slow_probes < _SLOW_PROBES
         if healthy != engine.up:
             log.warning("engine %s is %s", engine.name, "up" if healthy else "down")
         engine.up = healthy

@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-from penstock.engines.conduit.framing import framed, unframe
+from penstock.engines.conduit.framing import begins_chunk, framed, unframe
 from penstock.ground.errors import EngineDied
 
 _EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
@@ -76,7 +76,7 @@ class Passage:
                 return run
             seen = run.rfind(b"[DONE]")
         cut = run.rfind(b"\n\n\r\n", 0, seen) + 4
-        if cut == 3:
+        if cut == 3 or not begins_chunk(run, cut):  # a payload may look like the end of a chunk
             return framed(self.filter(unframe(run)))
         self.events += run.count(b"\n\n", 0, cut)
         return run[:cut] + framed(self.filter(unframe(run[cut:])))

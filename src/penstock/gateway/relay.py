@@ -14,7 +14,7 @@ from penstock.engines.conduit.framing import framed, unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
-from penstock.gateway.faults import fault_of, is_openai_error, stream_event
+from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import Engine, least_busy
 from penstock.gateway.meters import Meter
 from penstock.gateway.passage import Passage, Usage, read_usage
@@ -185,7 +185,7 @@ class Relay:
 
     def _answer_plain(self, body: bytes) -> None:
         status = self._head.status if self._head else 502
-        if status != 200 and not (status < 500 and is_openai_error(body)):
+        if status != 200 and not (concerns_request(status) and is_openai_error(body)):
             self._settle("engine_refused")
             why = f"the engine answered {status}"
             self._client.fail(fault_of(EngineRefused(why, status=status, body=body)))

@@ -100,10 +100,11 @@ class _Run:
     def __init__(self, turn: Turn, meter: Meter, meters: Meters) -> None:
         self._turn, self.meter, self._meters = turn, meter, meters
         self.since_s = time.perf_counter()
+        self.expired = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn; see `Turn.events`."""
-        outcome = "client_gone"
+        outcome = "failed"
         try:
             async with aclosing(self._turn.events()) as events:
                 async for event in events:
@@ -114,8 +115,8 @@ class _Run:
         except EngineError as error:
             outcome = "engine_refused" if isinstance(error, EngineRefused) else "engine_died"
             raise
-        except TimeoutError:
-            outcome = "timeout"
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "timeout" if self.expired else "client_gone"
             raise
         finally:
             self.settle(outcome)
@@ -142,7 +143,6 @@ class TurnAnswer:
     def __init__(self, client: Client, run: _Run, streams: bool) -> None:
         self._client, self._run = client, run
         self._begun = False
-        self._expired = False
         self._task = asyncio.create_task(self._stream() if streams else self._plain())
 
     async def _plain(self) -> None:
@@ -202,7 +202,7 @@ class TurnAnswer:
         self._close()
 
     def _end_cancelled(self) -> None:
-        if self._expired:  # else the client has left, and nobody is there to be told
+        if self._run.expired:  # else the client has left, and nobody is there to be told
             self._fail(TimeoutError())
 
     def cancel(self) -> None:
@@ -211,7 +211,7 @@ class TurnAnswer:
 
     def expire(self) -> None:
         """Answer: time is up."""
-        self._expired = True
+        self._run.expired = True
         self._task.cancel()
 
     def pause(self) -> None:

@@ -9,7 +9,7 @@ from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.admission import Route
 from penstock.gateway.fleet import Engine, least_busy
-from penstock.ground.errors import EngineError, EngineRefused, EngineUnavailable
+from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
 _HIGH_WATER = 1 << 18
 _MAX_ERROR_BODY = 1 << 20
@@ -30,23 +30,34 @@ class Upstream:
             EngineDied: the engine went away.
         """
         tried: tuple[Engine, ...] = ()
+        engine, begun = least_busy(self._route.engines), False
         while True:
-            engine = least_busy(self._route.engines, tried)
             inbox = _Inbox()
             exchange = engine.pool.post(self._path, body, inbox, self._request_id)
             inbox.exchange = exchange
             try:
                 while (piece := await inbox.next()) is not None:
+                    begun = True
                     yield piece
-            except EngineUnavailable:
-                engine.up = False
-                tried = (*tried, engine)
-                if all(other in tried or not other.up for other in self._route.engines):
+                return
+            except (EngineUnavailable, EngineDied) as error:
+                if begun:
                     raise
-                continue
+                if isinstance(error, EngineUnavailable):
+                    engine.up = False
+                tried = (*tried, engine)
+                other = self._another(tried)
+                if other is None:
+                    raise
+                engine = other
             finally:
                 engine.pool.cancel(exchange)
-            return
+
+    def _another(self, tried: tuple[Engine, ...]) -> Engine | None:
+        try:
+            return least_busy(self._route.engines, tried)
+        except EngineUnavailable:
+            return None
 
 
 class _Inbox:

@@ -137,6 +137,11 @@ def _broken(data: bytes) -> EngineDied:
     return EngineDied("the engine's answer is not valid HTTP", why=f"chunk head {data[:20]!r}")
 
 
+def begins_chunk(run: bytes, at: int) -> bool:
+    """Whether a chunk of a framed run begins at `at`, by the look of it."""
+    return run[at : run.find(b"\r\n", at)] in _SIZES
+
+
 def unframe(framed: bytes) -> bytes:
     """Return the payload of a run of whole chunks, as `ChunkReader` hands them out."""
     payload, at = [], 0
