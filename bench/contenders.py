@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.stand import BUILD, KEY, MODEL, Cores, free_port, running
 
 ROUTER_PIN = "vllm-router==0.1.17"
-LITELLM_PIN = "litellm[proxy]==1.108.2"
+LITELLM_PIN = "litellm[proxy]==1.106.2"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,33 +63,24 @@ def run_gateway(settings_path: Path) -> int:
         fleet=fleet,
         turns=turns,
         invoker=Invoker(admission, turns),
-        meters=meters,
         metrics=registry,
         started_s=int(time.time()),
-        request_timeout_s=settings.request_timeout_s,
     )
     server = GatewayServer(settings, Front(admission, meters, turns).begin, cold.app(), fleet)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
 
 
-def local_stack(  # noqa: PLR0913 - one parameter an option of `penstock up`
-    manifest: Manifest,
-    directory: Path,
-    *,
-    port: int | None = None,
-    engine: str | None = None,
-    model: str | None = None,
-    engine_url: str | None = None,
-    tools: Sequence[str] | None = None,
+def local_stack(
+    manifest: Manifest, directory: Path, *, tools: Sequence[str] | None = None
 ) -> LocalStack:
     """Put a local stack together: engines chosen, keys made, the gateway told.
 
-    The options win over the manifest. Nothing is started.
+    `tools` are granted to every tenant in place of the manifest's. Nothing is started.
 
     Raises:
         UserError: the manifest asks for what cannot be had on this machine.
-        EngineUnavailable: nothing answers at `engine_url`.
+        EngineUnavailable: nothing answers at `engine.url`.
     """
     from penstock.engines.launch import Launch
     from penstock.registry import keys
@@ -97,7 +88,6 @@ def local_stack(  # noqa: PLR0913 - one parameter an option of `penstock up`
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import home
 
-    manifest = _with_options(manifest, port=port, engine=engine, model=model, url=engine_url)
     launches, served, url = _engines(manifest)
     tenants = _tenants(manifest, tools)
     secrets = {tenant.name: keys.new_secret() for tenant in tenants}
@@ -116,29 +106,12 @@ def local_stack(  # noqa: PLR0913 - one parameter an option of `penstock up`
             ready_timeout_s=30.0,
         ),
         api_key=next(iter(secrets.values())),
+        tenant_keys=secrets,
         model=served,
         directory=directory,
         files={path: settings},
         engine_url=url or "",
     )
-
-
-def _with_options(
-    manifest: Manifest, *, port: int | None, engine: str | None, model: str | None, url: str | None
-) -> Manifest:
-    engine_changes = {"kind": engine, "url": url}
-    if url is not None and engine is None:
-        engine_changes["kind"] = "openai"
-    changes = {
-        "engine": manifest.engine.model_copy(update=_given(engine_changes)),
-        "model": manifest.model.model_copy(update=_given({"id": model})),
-        "gateway": manifest.gateway.model_copy(update=_given({"port": port})),
-    }
-    return manifest.model_copy(update=changes)
-
-
-def _given(changes: Mapping[str, object | None]) -> dict[str, object]:
-    return {key: value for key, value in changes.items() if value is not None}
 
 
 def _engines(manifest: Manifest) -> tuple[tuple[Launch, ...], str, str | None]:

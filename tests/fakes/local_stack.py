@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock.engines.launch import Launch
 from penstock.ground.errors import PenstockError
+from penstock.manifest.model import Gateway, Manifest
 from penstock.targets.local.backoff import Backoff
 from penstock.targets.local.event import Event
 from penstock.targets.local.keeper import Timings
@@ -20,6 +21,7 @@ from penstock.targets.local.stack import LocalStack
 from penstock.targets.local.supervisor import Supervisor
 
 SERVICE = Path(__file__).with_name("service_process.py")
+DEFAULT_PORT = Gateway().port
 QUICK = Timings(poll_s=0.02, tell_s=0.2, warm_s=5, grace_s=0.5)
 
 
@@ -70,8 +72,9 @@ def run_cli(mark: str, engine: str, _: str, *arguments: str) -> int:
     import penstock.wiring
     from penstock.cli.app import main
 
-    def stand_in(_: object, directory: Path, *, port: int | None = None, **__: Any) -> LocalStack:
-        return fake_stack(directory, mark, engine, port=port or 0)
+    def stand_in(manifest: Manifest, directory: Path, **_: Any) -> LocalStack:
+        port = manifest.gateway.port
+        return fake_stack(directory, mark, engine, port=0 if port == DEFAULT_PORT else port)
 
     vars(penstock.wiring)["local_stack"] = stand_in
     return main(arguments)

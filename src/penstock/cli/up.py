@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -69,18 +71,18 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     """
     directory = (file.parent if file else Path()).resolve()
     refuse_second(directory)
-    manifest = load(file)
+    chosen = engine.value if engine else None
+    changes = {
+        "model.id": model,
+        "engine.kind": chosen or ("openai" if engine_url else None),
+        "engine.url": engine_url,
+        "gateway.port": port,
+    }
+    manifest = load(file, changes)
+    granted = [name.strip() for name in tools.split(",") if name.strip()] if tools else None
 
     def put_together() -> LocalStack:
-        return local_stack(
-            manifest,
-            directory,
-            port=port,
-            engine=engine.value if engine else None,
-            model=model,
-            engine_url=engine_url,
-            tools=[name.strip() for name in tools.split(",") if name.strip()] if tools else None,
-        )
+        return local_stack(manifest, directory, tools=granted)
 
     try:
         stack = put_together()
@@ -97,7 +99,7 @@ def _run_here(stack: LocalStack, as_json: bool) -> int:
             progress(event)
             if event.service == STACK and event.phase is Phase.READY:
                 tell(stack, as_json=as_json)
-                note("Ctrl-C stops it. Next, in another terminal: penstock chat")
+                note(f"Ctrl-C stops it. Next, in another terminal: {program()} chat")
 
         was_ready = asyncio.run(Supervisor(stack, report=report).run())
     note("stopped")
@@ -113,21 +115,32 @@ def _run_detached(stack: LocalStack, as_json: bool) -> int:
     with Progress() as progress:
         pid = detach(serve, log=log, report=progress)
     tell(stack, as_json=as_json, pid=pid)
-    note("It runs in the background. Next: penstock chat, penstock status, penstock down")
+    called = program()
+    note(f"It runs in the background. Next: {called} chat, {called} status, {called} down")
     return ExitCode.OK
 
 
 def tell(stack: LocalStack, *, as_json: bool, pid: int | None = None) -> None:
     """Print how to talk to `stack`, to stdout."""
     if as_json:
-        facts = {"url": stack.url, "api_key": stack.api_key, "model": stack.model}
-        print_json({**facts, "name": stack.name, **({"pid": pid} if pid else {})})
+        facts: dict[str, object] = {
+            "url": stack.url,
+            "api_key": stack.api_key,
+            "model": stack.model,
+        }
+        facts |= {"name": stack.name, "api_keys": dict(stack.tenant_keys)}
+        print_json({**facts, **({"pid": pid} if pid else {})})
         return
+    keys = stack.tenant_keys or {"": stack.api_key}
+    shown = "\n".join(
+        f"API key   {key}{f'  ({tenant})' if len(keys) > 1 else ''}"
+        for tenant, key in keys.items()
+    )
     request = {"model": stack.model, "messages": [{"role": "user", "content": "Hello!"}]}
     print_text(
         f"""
 address   {stack.url}/v1
-API key   {stack.api_key}
+{shown}
 model     {stack.model}
 
 curl {stack.url}/v1/chat/completions -H "Authorization: Bearer {stack.api_key}" \
@@ -140,3 +153,11 @@ answer = client.chat.completions.create(model="{stack.model}", messages=messages
 print(answer.choices[0].message.content)
 """
     )
+
+
+def program() -> str:
+    """Return how the user may call us: by name where that is on PATH, else by the path we have."""
+    if shutil.which("penstock"):
+        return "penstock"
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
