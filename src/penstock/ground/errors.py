@@ -7,6 +7,8 @@
     |   |-- RequestError        a request asks for what cannot be given (`param`, `code`)
     |   |-- NotAllowed          the key is missing, wrong, revoked, or not allowed to do this
     |   `-- LimitExceeded       a limit was reached; says when to come back
+    |       `-- BudgetExceeded  the money or the tokens of a day or month are used up
+    |-- StoreUnavailable        the registry's database or counters cannot be reached
     |-- EngineError             the engine behind us
     |   |-- EngineUnavailable   nothing listens, or it is not ready yet
     |   |-- EngineDied          it went away in the middle of an answer or of its start
@@ -69,6 +71,14 @@ class LimitExceeded(UserError):
     def __init__(self, what: str, *, retry_after_s: float, why: str = "", fix: str = "") -> None:
         super().__init__(what, why=why, fix=fix)
         self.retry_after_s = retry_after_s
+
+
+class BudgetExceeded(LimitExceeded):
+    """A budget is used up; `retry_after_s` says when its next day or month begins."""
+
+
+class StoreUnavailable(PenstockError):
+    """The registry's database cannot be reached, or has failed."""
 
 
 class EngineError(PenstockError):

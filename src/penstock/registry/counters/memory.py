@@ -32,6 +32,11 @@ class Bucket:
         self._level, self._seen_s = float(burst), clock()
         self._day, self._today = int(wall() // DAY_S), 0
 
+    def change(self, rate: float, burst: int, per_day: int) -> None:
+        """Take new limits; what was used of the old ones stays used."""
+        self.rate, self.burst, self.per_day = rate, burst, per_day
+        self._level = min(self._level, float(burst))
+
     def take(self) -> float:
         """Take one request; return 0.0, or the seconds to wait when none may pass now."""
         now_s = self._clock()

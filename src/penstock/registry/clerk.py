@@ -1,0 +1,308 @@
+"""The clerk of one gateway: everything about accounts that needs the database, off the hot path.
+
+Two loops. `watch` asks for changes of tenants and keys. `work` writes settled slots to the
+ledger and lets purses grow; it alone writes the leases of this replica, one step after the other,
+so that what it remembers of them is what the database holds. A batch that could not be written is
+kept, in order, and written before anything else; its slots are spilled to a file if it waits long.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.ground.clock import Clock
+from penstock.ground.errors import StoreUnavailable
+from penstock.registry.entries import Entry
+from penstock.registry.purse import Purse
+from penstock.registry.slots import SLOTS, Owner, SlotFile, read_slots, spill
+from penstock.registry.stores.accounts import AccountStore, Changes
+from penstock.registry.stores.books import BookStore
+
+_WATCH_EVERY_S = 0.4
+_WORK_EVERY_S = 0.2
+_REST_EVERY_S = 5.0
+_IDLE_S = 10.0
+_BATCH = 1000
+_SPILL_ABOVE = SLOTS // 2
+
+log = logging.getLogger("penstock.registry")
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Settled slots on their way to the ledger, and what they cost each purse."""
+
+    slots: list[int]
+    due: dict[Purse, int]
+    tried: bool = False
+    spilled: Path | None = None
+
+
+@dataclass(slots=True)
+class _Demand:
+    amount: int
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class Clerk:
+    """Keeps the accounts of one gateway process."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        books: BookStore,
+        slots: SlotFile,
+        *,
+        on_changes: Callable[[Changes], None],
+        purses: Callable[[], Iterable[Purse]],
+        clock: Clock,
+    ) -> None:
+        """`on_changes` is told what changed; `purses` gives all that there are, old ones too."""
+        self._accounts, self._books, self.slots = accounts, books, slots
+        self._on_changes, self._purses, self._clock = on_changes, purses, clock
+        self._replica = slots.owner.replica
+        self._version = 0
+        self._batches: deque[_Batch] = deque()
+        self._demands: dict[Purse, _Demand] = {}
+        self._wake = asyncio.Event()
+        self._rested_s = clock()
+        self._spills = 0
+        self.used_s: dict[str, float] = {}
+        self.behind = False
+
+    # Changes
+
+    async def refresh(self) -> None:
+        """Learn what changed."""
+        changes = await self._accounts.changes_since(self._version)
+        if changes.version > self._version:
+            self._version = changes.version
+            self._on_changes(changes)
+
+    async def watch(self) -> None:
+        """Learn of changes for ever; run it as a task."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            try:
+                await self.refresh()
+            except StoreUnavailable as error:
+                log.warning("changes of keys are not seen: %s", error)
+
+    # Money
+
+    def ask_for(self, purse: Purse, amount: int) -> None:
+        """Let `purse` grow soon; nobody waits for it."""
+        if purse not in self._demands:
+            self._demands[purse] = _Demand(amount)
+            self._wake.set()
+
+    async def grow(self, purse: Purse, amount: int) -> None:
+        """Wait until it was tried to make `purse` hold `amount` free.
+
+        Raises:
+            StoreUnavailable: the database was not reached.
+        """
+        demand = self._demands.setdefault(purse, _Demand(amount))
+        demand.amount = max(demand.amount, amount)
+        waiting = asyncio.get_running_loop().create_future()
+        demand.waiting.append(waiting)
+        self._wake.set()
+        await waiting
+
+    # Work
+
+    async def work(self) -> None:
+        """Write and lease for ever; run it as a task."""
+        while True:
+            try:
+                async with asyncio.timeout(_WORK_EVERY_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self.step()
+
+    async def step(self) -> None:
+        """Do all that is to be done now."""
+        try:
+            await self.write()
+            await self._lease()
+            if self._clock() - self._rested_s > _REST_EVERY_S:
+                self._rested_s = self._clock()
+                await self._rest()
+            if self.behind:
+                log.warning("the ledger is written again")
+            self.behind = False
+        except StoreUnavailable as error:
+            if not self.behind:
+                log.warning("the ledger waits: %s", error)
+            self.behind = True
+            self._refuse_demands(error)
+            if self.slots.open > _SPILL_ABOVE:
+                self._collect()
+                self._spill()
+
+    async def write(self) -> None:
+        """Write every settled slot to the ledger.
+
+        Raises:
+            StoreUnavailable: some are left; they are kept.
+        """
+        self._collect()
+        while self._batches:
+            batch = self._batches[0]
+            again, batch.tried = batch.tried, True
+            held = {purse.lease: purse.held - due for purse, due in batch.due.items()}
+            await self._books.write(self._entries_of(batch), self._replica, held, again=again)
+            self._batches.popleft()
+            for purse, due in batch.due.items():
+                purse.written(due)
+            self.slots.free(batch.slots)
+            if batch.spilled is not None:
+                batch.spilled.unlink()
+            self._collect()
+
+    def _collect(self) -> None:
+        """Make a batch of what was settled; amounts due and slots are taken at one instant."""
+        settled = self.slots.settled
+        if not settled:
+            return
+        self.slots.settled = []
+        due = {purse: purse.due for purse in self._purses() if purse.due}
+        for purse in due:
+            purse.due = 0
+        # The amounts belong to all slots together: they go with the last part of them.
+        for start in range(0, len(settled), _BATCH):
+            part = settled[start : start + _BATCH]
+            self._batches.append(_Batch(part, due if start + _BATCH >= len(settled) else {}))
+
+    def _entries_of(self, batch: _Batch) -> list[Entry]:
+        if batch.spilled is not None:
+            return read_slots(batch.spilled)[1]
+        return self.slots.entries(batch.slots)
+
+    def _spill(self) -> None:
+        for batch in self._batches:
+            if batch.spilled is None:
+                self._spills += 1
+                path = self.slots.path.with_name(f"{self._replica}.{self._spills}.spill")
+                try:
+                    spill(path, self.slots.owner, self.slots.raw(batch.slots))
+                except OSError as error:
+                    log.error("usage cannot be spilled to %s: %s", path, error.strerror)
+                    path.unlink(missing_ok=True)
+                    return
+                batch.spilled = path
+                self.slots.free(batch.slots)
+                batch.slots = []
+
+    async def _lease(self) -> None:
+        while self._demands:
+            purse, demand = next(iter(self._demands.items()))
+            least, most = purse.wanted(demand.amount)
+            if least > purse.held or purse.is_low(demand.amount):
+                least = max(least, purse.held + 1)
+                grant = await self._books.lease(
+                    purse.lease, self._replica, (least, most), purse.cap
+                )
+                purse.granted(grant.held, grant.left, self._clock())
+            self._demands.pop(purse, None)
+            for waiting in demand.waiting:
+                if not waiting.done():
+                    waiting.set_result(None)
+            self._tell(purse)
+
+    def _tell(self, purse: Purse) -> None:
+        if purse.is_alarming and not purse.alarmed:
+            purse.alarmed = True
+            lease = purse.lease
+            log.warning(
+                "budget alarm: %s has used %.0f %% of its %s in %s",
+                lease.scope,
+                100 * (purse.cap - purse.left - purse.free) / max(1, purse.cap),
+                "dollars" if lease.unit == "usd" else "tokens",
+                lease.window,
+            )
+
+    def _refuse_demands(self, error: StoreUnavailable) -> None:
+        demands, self._demands = self._demands, {}
+        for demand in demands.values():
+            for waiting in demand.waiting:
+                if not waiting.done():
+                    waiting.set_exception(error)
+
+    async def _rest(self) -> None:
+        """What can wait: idle money goes back, key use is noted, the dead are buried."""
+        used, self.used_s = self.used_s, {}
+        if used:
+            await self._accounts.note_used(used)
+        now_s = self._clock()
+        for purse in list(self._purses()):
+            spare = purse.spare()
+            if spare and not purse.reserved and not purse.due and now_s - purse.used_s > _IDLE_S:
+                purse.gives(spare)
+                await self._books.give_back(self._replica, {purse.lease: purse.held - spare})
+                purse.held -= spare
+                purse.left += spare
+        await self.recover()
+
+    # The dead
+
+    async def recover(self) -> None:
+        """Write what gateways that died on this machine left in their slot files.
+
+        Raises:
+            StoreUnavailable: it is left for the next time.
+        """
+        for path in sorted(self.slots.path.parent.glob("*.slots")):
+            if path != self.slots.path:
+                await self._bury(path)
+
+    async def _bury(self, path: Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # it lives, or another gateway is at it
+            if not os.access(path, os.F_OK):
+                return  # it was, and is done
+            owner, entries = read_slots(path)
+            spills = sorted(path.parent.glob(f"{owner.replica}.*.spill"))
+            for spilled in spills:
+                entries += read_slots(spilled)[1]
+            await self._inherit(owner, entries)
+            for each in (*spills, path):
+                each.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+    async def _inherit(self, owner: Owner, entries: list[Entry]) -> None:
+        once = list({entry.request_id: entry for entry in reversed(entries)}.values())
+        for start in range(0, len(once), _BATCH):
+            part = once[start : start + _BATCH]
+            await self._books.write(part, owner.replica, {}, again=True)
+        await self._books.end(owner.replica)
+        log.warning("%s had died; %d requests of it are in the ledger", owner.replica, len(once))
+
+    # The end
+
+    async def close(self) -> None:
+        """Write what is left and give everything back; what fails is left for a successor."""
+        try:
+            await self.write()
+            if not self.slots.open:
+                await self._books.end(self._replica)
+                self.slots.remove()
+            if self.used_s:
+                await self._accounts.note_used(self.used_s)
+        except StoreUnavailable as error:
+            log.warning("the ledger is not complete: %s; the next start completes it", error)

@@ -1,0 +1,246 @@
+"""A file of slots, one a request on its way, that outlives the process that writes it.
+
+The problem: an exact ledger without a database, or even a system call, on the hot path, from
+which nothing is lost when the process is killed at any instant. The idea: the file is mapped into
+memory, and what is stored there belongs to the kernel the moment it is stored. A request takes a
+slot when it is admitted, notes in it how far it has come, and is settled in it before its last
+bytes go to the client. A slot is free again only when its entry is in the database. Whoever finds
+the file of a dead process reads every slot that is not free: a settled one is exact, an open one
+says how far the answer had come. The state byte is written alone, after everything else.
+
+What is given up: a loss of power may take what the kernel had not yet written to disk.
+
+Layout, little-endian: a head of 16 KiB (magic, then JSON), then slots of 512 bytes each.
+"""
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.ground.errors import MachineError, StoreUnavailable
+from penstock.registry.entries import OUTCOMES, Entry
+from penstock.registry.records import Price
+
+SLOTS = 16_384
+SLOT = 512
+_HEAD = 16_384
+_MAGIC = b"penstock slots 1\n"
+_FREE, _OPEN, _COUNTED, _SETTLED = 0, 1, 2, 3
+
+# At admission: prompt estimate, prices, admitted_s, length and text of `request id\0identity`.
+_ADMIT = struct.Struct("<I3QdH")
+# While it runs: engine number, events passed on, ttft.
+_RUN = struct.Struct("<HIf")
+# At its end: outcome, estimated, prompt, cached, completion, cost, total_ms.
+_END = struct.Struct("<BBIIIQf")
+_ADMIT_AT = 4
+_RUN_AT = _ADMIT_AT + _ADMIT.size
+_END_AT = _RUN_AT + _RUN.size
+_TEXT_AT = _END_AT + _END.size
+_EVENTS_AT = _RUN_AT + 2
+_EVENTS = struct.Struct("<I")
+MAX_TEXT = SLOT - _TEXT_AT
+NO_ENGINE = 0xFFFF
+
+
+class End(NamedTuple):
+    """How a request ended: its outcome's number, tokens, nano-dollars, milliseconds."""
+
+    outcome: int
+    estimated: bool
+    prompt: int
+    cached: int
+    completion: int
+    cost: int
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose slots these are: the replica's name and the names of its engines by number."""
+
+    replica: str
+    engines: tuple[str, ...]
+
+
+class SlotFile:
+    """The slots of this process; the file is locked as long as it lives."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        """Make the file.
+
+        Raises:
+            MachineError: it cannot be made here.
+        """
+        self.path, self.owner = path, owner
+        head = _MAGIC + json.dumps([owner.replica, *owner.engines]).encode()
+        if len(head) > _HEAD:
+            raise MachineError("the engines' names are too long for a slot file")
+        draft = path.with_name(f".{path.name}")  # seen by others only when it is locked
+        try:
+            self._descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            os.truncate(self._descriptor, _HEAD + SLOTS * SLOT)
+            self._map = mmap.mmap(self._descriptor, 0)
+            self._map[: len(head)] = head
+            os.rename(draft, path)
+        except OSError as error:
+            raise MachineError(
+                "the usage journal cannot be written", why=str(error), where=str(path.parent)
+            ) from None
+        self._free = list(range(_HEAD + (SLOTS - 1) * SLOT, _HEAD - 1, -SLOT))
+        self.settled: list[int] = []
+
+    def admit(self, text: bytes, prompt: int, price: Price, admitted_s: float) -> int:
+        """Take a slot; returns its number.
+
+        `text` is `request id \\0 tenant \\0 key id \\0 model \\0 adapter`; `prompt` is the best
+        estimate of the prompt's tokens.
+
+        Raises:
+            StoreUnavailable: all slots are taken, because the database has not been reached for
+                long: the request must be refused, for it could not be accounted for.
+        """
+        if not self._free:
+            raise StoreUnavailable("usage cannot be recorded now", why="the database is behind")
+        at = self._free.pop()
+        buffer = self._map
+        size = len(text)
+        _ADMIT.pack_into(
+            buffer,
+            at + _ADMIT_AT,
+            prompt,
+            price.prompt,
+            price.cached,
+            price.completion,
+            admitted_s,
+            size,
+        )
+        _RUN.pack_into(buffer, at + _RUN_AT, NO_ENGINE, 0, 0.0)
+        buffer[at + _TEXT_AT : at + _TEXT_AT + size] = text
+        buffer[at] = _OPEN
+        return at
+
+    def asked(self, at: int, engine: int) -> None:
+        """Note which engine was asked."""
+        _RUN.pack_into(self._map, at + _RUN_AT, engine, 0, 0.0)
+
+    def passed(self, at: int, events: int) -> None:
+        """Note how many events have gone to the client."""
+        _EVENTS.pack_into(self._map, at + _EVENTS_AT, events)
+
+    def count(self, at: int, end: End) -> None:
+        """Note the engine's own count before its last bytes are passed on."""
+        _END.pack_into(self._map, at + _END_AT, *end)
+        self._map[at] = _COUNTED
+
+    def settle(self, at: int, end: End) -> None:
+        """Note the end; the entry is complete."""
+        _END.pack_into(self._map, at + _END_AT, *end)
+        self._map[at] = _SETTLED
+        self.settled.append(at)
+
+    def first_byte(self, at: int, ttft_ms: float) -> None:
+        """Note when the client got its first bytes."""
+        struct.pack_into("<f", self._map, at + _EVENTS_AT + 4, ttft_ms)
+
+    def entries(self, slots: list[int]) -> list[Entry]:
+        """Return the entries of settled slots."""
+        return [_read(self._map, at, self.owner) for at in slots]
+
+    def raw(self, slots: list[int]) -> bytes:
+        """Return the bytes of slots, to be kept in a spill file."""
+        return b"".join(self._map[at : at + SLOT] for at in slots)
+
+    def free(self, slots: list[int]) -> None:
+        """Give slots back; their entries are safe elsewhere."""
+        buffer = self._map
+        for at in slots:
+            buffer[at] = _FREE
+        self._free.extend(slots)
+
+    @property
+    def open(self) -> int:
+        """Slots in use."""
+        return SLOTS - len(self._free)
+
+    def remove(self) -> None:
+        """Delete the file; all entries must be safe."""
+        self.path.unlink(missing_ok=True)
+        self._map.close()
+        os.close(self._descriptor)
+
+
+def spill(path: Path, owner: Owner, raw: bytes) -> None:
+    """Append raw slots to a spill file and see them onto the disk."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        if new:
+            head = _MAGIC + json.dumps([owner.replica, *owner.engines]).encode()
+            raw = head.ljust(_HEAD, b"\0") + raw
+        left = memoryview(raw)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_slots(path: Path) -> tuple[Owner, list[Entry]]:
+    """Read what another process left behind; see the top of this file."""
+    data = path.read_bytes()
+    head = data[:_HEAD].rstrip(b"\0")
+    if not head.startswith(_MAGIC):
+        return Owner("", ()), []
+    replica, *engines = json.loads(head[len(_MAGIC) :])
+    owner = Owner(replica, tuple(engines))
+    return owner, list(_all(data, owner))
+
+
+def _all(data: bytes, owner: Owner) -> Iterator[Entry]:
+    for at in range(_HEAD, len(data) - SLOT + 1, SLOT):
+        if data[at] != _FREE:
+            yield _read(data, at, owner)
+
+
+def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
+    prompt, dear, cheap, each, admitted_s, size = _ADMIT.unpack_from(data, at + _ADMIT_AT)
+    engine, events, ttft_ms = _RUN.unpack_from(data, at + _RUN_AT)
+    text = bytes(data[at + _TEXT_AT : at + _TEXT_AT + size]).decode()
+    request_id, tenant, key_id, model, adapter = text.split("\0")
+    if data[at] in (_COUNTED, _SETTLED):
+        number, estimated, prompt, cached, completion, cost, total_ms = _END.unpack_from(
+            data, at + _END_AT
+        )
+        outcome = OUTCOMES[number]
+    else:
+        outcome, estimated, cached, total_ms = "gateway_died", True, 0, 0.0
+        prompt = prompt if engine != NO_ENGINE else 0
+        completion = max(0, events - 1)  # the first event carries the role, not a token
+        cost = Price(dear, cheap, each).cost(prompt, 0, completion)
+    name = owner.engines[engine] if engine < len(owner.engines) else ""
+    return Entry(
+        request_id,
+        admitted_s,
+        tenant,
+        key_id,
+        model,
+        adapter,
+        name,
+        outcome,
+        prompt,
+        cached,
+        completion,
+        bool(estimated),
+        cost,
+        ttft_ms,
+        total_ms,
+        owner.replica,
+    )

@@ -1,0 +1,125 @@
+"""The connection to SQLite or PostgreSQL, and what differs between the two.
+
+A transaction that must not race another one begins with a write to the row they share: that takes
+PostgreSQL's row lock, and SQLite's only write lock.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Insert, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from penstock.ground.errors import StoreUnavailable, UserError
+from penstock.registry.stores.tables import metadata
+
+_SQLITE_WAIT_S = 10
+_POSTGRES_WAIT_S = 5
+
+
+class Database:
+    """Opens transactions; every failure of the database is a `StoreUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is SQLAlchemy's (`postgresql://...`), or the path of an SQLite file.
+
+        Raises:
+            UserError: it is neither.
+        """
+        self._engine = _engine(_parsed(url))
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+
+    async def create(self) -> None:
+        """Make the tables that are missing."""
+        async with self.begin() as connection:
+            if not self.is_sqlite:
+                # Replicas that start together would trip over each other.
+                await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7362901)")
+            await connection.run_sync(metadata.create_all)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Run a transaction; it is committed when the block ends well.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached or has failed.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from None
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _unavailable(error) from None
+            raise
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """Return an INSERT that knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def plain_sql(self, statement: Insert) -> str:
+        """Return the text of a statement, for many rows of plain tuples."""
+        return str(statement.compile(dialect=self._engine.dialect))
+
+    async def insert_many(
+        self, connection: AsyncConnection, sql: str, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Insert rows by the driver itself: SQLAlchemy's own way costs ten times as much."""
+        await connection.exec_driver_sql(sql, list(rows))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    if "://" not in url:
+        return URL.create("sqlite+aiosqlite", database=str(Path(url).absolute()))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UserError("the registry's address is no database URL") from None
+    drivers = {
+        "sqlite": "sqlite+aiosqlite",
+        "postgresql": "postgresql+asyncpg",
+        "postgres": "postgresql+asyncpg",
+    }
+    if parsed.drivername not in (*drivers, *drivers.values()):
+        raise UserError(
+            f"the registry cannot use {parsed.drivername!r}",
+            fix="Use postgresql://user:password@host/name, or the path of an SQLite file",
+        )
+    return parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.drivername.startswith("sqlite"):
+        engine = create_async_engine(
+            url, connect_args={"timeout": _SQLITE_WAIT_S}, hide_parameters=True
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        connect_args={"timeout": _POSTGRES_WAIT_S, "command_timeout": _POSTGRES_WAIT_S},
+        pool_size=4,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    # The driver's message may hold the address with its password: only its kind is told.
+    cause = getattr(error, "orig", None) or error
+    return StoreUnavailable("the registry's database cannot be used", why=type(cause).__name__)

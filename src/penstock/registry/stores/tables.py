@@ -1,0 +1,95 @@
+"""The tables of the registry, the same in SQLite and PostgreSQL.
+
+`version` of a row is the change counter's value when it was last changed: a gateway that has seen
+all up to N asks for what is above N. Rows of keys are never removed, so that nothing is missed.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+meta = Table(
+    "penstock_meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+tenants = Table(
+    "penstock_tenants",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
+keys = Table(
+    "penstock_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("tenant", Text, index=True),
+    Column("label", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("expires_s", Float),
+    Column("disabled", Boolean, nullable=False),
+    Column("revoked_s", Float),
+    Column("source", Text, nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("last_used_s", Float),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
+ledger = Table(
+    "penstock_ledger",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("admitted_s", Float, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("cost_nano_usd", BigInteger, nullable=False),
+    Column("ttft_ms", Float, nullable=False),
+    Column("total_ms", Float, nullable=False),
+    Column("replica", Text, nullable=False),
+    Index("penstock_ledger_tenant", "tenant", "admitted_s"),
+)
+
+spending = Table(
+    "penstock_spending",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+)
+
+leases = Table(
+    "penstock_leases",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("window", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)

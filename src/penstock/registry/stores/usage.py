@@ -1,0 +1,124 @@
+"""Questions to the ledger: sums by tenant, key, model, day..., and the entries themselves."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+
+from penstock.ground.errors import RequestError
+from penstock.registry.entries import Entry
+from penstock.registry.records import NANO
+from penstock.registry.stores.database import Database
+from penstock.registry.stores.tables import ledger
+
+GROUPS = ("tenant", "key_id", "model", "adapter", "engine", "outcome", "day")
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which entries are meant; none is all. Times are Unix times, `until_s` is not included."""
+
+    since_s: float = 0.0
+    until_s: float | None = None
+    tenant: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+
+
+class UsageStore:
+    """Answers questions about what was used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sums(self, question: Question, by: Sequence[str]) -> list[dict[str, object]]:
+        """Return one row a group: its names, requests, tokens by kind, and dollars.
+
+        Raises:
+            RequestError: `by` names what there is not.
+        """
+        if unknown := [name for name in by if name not in GROUPS]:
+            raise RequestError(
+                f"cannot group by {unknown[0][:50]!r}",
+                fix=f"There are: {', '.join(GROUPS)}",
+                param="group_by",
+                code="invalid_value",
+            )
+        groups = [self._group(name).label(name) for name in by]
+        query = (
+            select(
+                *groups,
+                func.count().label("requests"),
+                *(func.coalesce(func.sum(column), 0).label(name) for name, column in _SUMS),
+            )
+            .where(_matches(question))
+            .group_by(*groups)
+            .order_by(*groups)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [_shown(dict(row), by) for row in rows if row["requests"]]
+
+    async def entries(self, question: Question) -> AsyncIterator[Entry]:
+        """Yield matching entries in order of admission."""
+        last: tuple[float, str] | None = None
+        while True:
+            query = self._page(question, last)
+            async with self._database.begin() as connection:
+                rows = (await connection.execute(query)).all()
+            for row in rows:
+                yield Entry(*row)
+            if len(rows) < _PAGE:
+                return
+            last = (rows[-1].admitted_s, rows[-1].request_id)
+
+    @staticmethod
+    def _page(question: Question, last: tuple[float, str] | None) -> Select:  # type: ignore[type-arg]
+        query = (
+            select(ledger)
+            .where(_matches(question))
+            .order_by(ledger.c.admitted_s, ledger.c.request_id)
+            .limit(_PAGE)
+        )
+        if last is None:
+            return query
+        same = and_(ledger.c.admitted_s == last[0], ledger.c.request_id > last[1])
+        return query.where((ledger.c.admitted_s > last[0]) | same)
+
+    def _group(self, name: str) -> ColumnElement[str]:
+        if name != "day":
+            return ledger.c[name]
+        if self._database.is_sqlite:
+            return func.strftime("%Y-%m-%d", ledger.c.admitted_s, "unixepoch")
+        return func.to_char(
+            func.timezone("UTC", func.to_timestamp(ledger.c.admitted_s)), "YYYY-MM-DD"
+        )
+
+
+_SUMS = (
+    ("prompt_tokens", ledger.c.prompt_tokens),
+    ("cached_tokens", ledger.c.cached_tokens),
+    ("completion_tokens", ledger.c.completion_tokens),
+    ("cost_nano_usd", ledger.c.cost_nano_usd),
+)
+
+
+def _matches(question: Question) -> ColumnElement[bool]:
+    terms = [ledger.c.admitted_s >= question.since_s]
+    if question.until_s is not None:
+        terms.append(ledger.c.admitted_s < question.until_s)
+    for column, value in (
+        (ledger.c.tenant, question.tenant),
+        (ledger.c.key_id, question.key_id),
+        (ledger.c.model, question.model),
+    ):
+        if value is not None:
+            terms.append(column == value)
+    return and_(*terms)
+
+
+def _shown(row: dict[str, object], by: Sequence[str]) -> dict[str, object]:
+    names = {name: row[name] for name in by}
+    counts = {name: int(str(row[name])) for name in ("requests", *(name for name, _ in _SUMS[:3]))}
+    return {**names, **counts, "usd": int(str(row["cost_nano_usd"])) / NANO}
