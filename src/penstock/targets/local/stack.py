@@ -28,9 +28,9 @@ class LocalStack:
     """Engines, the gateway before them, and what a client needs to talk to it.
 
     `engines` is empty when the gateway stands before a server that already runs (its address is
-    `engine_url` then). `api_key` is the first of `tenant_keys` (tenant -> key). `files` are written
-    with mode 0600 before anything starts and removed when all has stopped; they may hold secrets.
-    `.penstock/` is kept inside `directory`.
+    `engine_url` then). `api_key` is the first of `tenant_keys` (tenant -> key). `files` are
+    written with mode 0600 before anything starts and removed when all has stopped; they may hold
+    secrets. `.penstock/` is kept inside `directory`.
     """
 
     name: str
