@@ -12,11 +12,13 @@ def command(as_json: AsJson = False) -> int:
     """Show what runs on this machine, and how it is.
 
     Exit code 1 when nothing runs. With --json, stdout carries {"running": true, ...} and all that
-    `.penstock/run.json` holds.
+    `.penstock/run.json` holds, but for the key.
     """
     state = read_state(find_directory(Path.cwd()))
     if as_json:
-        print_json({"running": state is not None, **(asdict(state) if state else {})})
+        facts = asdict(state) if state else {}
+        facts.pop("api_key", None)  # output ends in logs; the key is in .penstock/run.json
+        print_json({"running": state is not None, **facts})
     elif state is None:
         note("Nothing runs here. Start it with `penstock up`.")
     else:

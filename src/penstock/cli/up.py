@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     changes = {
         "model.id": model,
         "engine.kind": chosen or ("openai" if engine_url else None),
-        "engine.url": engine_url,
+        "engine.url": engine_url.rstrip("/").removesuffix("/v1") if engine_url else None,
         "gateway.port": port,
     }
     manifest = load(file, changes)
