@@ -67,10 +67,10 @@ $(MODEL_BIN)/.ready: models/requirements.txt
 	@touch $@
 
 model: $(MODEL_BIN)/.ready  ## Train the shipped model anew (about an hour on two cores)
-	$(MODEL_BIN)/python models/train.py
+	$(MODEL_BIN)/python models/train.py --out build/model
 
 model-eval: setup  ## Ask the shipped model what it has never seen, and print the table
-	$(BIN)/python models/evaluate.py
+	$(BIN)/python models/examine.py --misses
 
 lock: $(BIN)/.penstock-dev  ## Pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort > constraints.txt
