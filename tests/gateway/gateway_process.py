@@ -21,7 +21,6 @@ from penstock.gateway.settings import (
     ModelSettings,
     Settings,
     TenantSettings,
-    ToolSettings,
 )
 from penstock.registry import keys
 from penstock.targets.local.ports import free_port
@@ -78,12 +77,19 @@ class GatewayProcess:
             self.process = subprocess.Popen(command, stderr=log)
 
     def __enter__(self) -> Self:
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait(self) -> None:
         deadline = time.monotonic() + START_S
         while not self._answers():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.01)
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
@@ -144,16 +150,16 @@ class GatewayProcess:
             yield RawClient(sock)
 
 
-def chat_body(prompt: str = "hi", model: str = "scripted", **more: object) -> dict[str, object]:
+def chat_body(prompt: str = "hi", model: object = "scripted", **more: object) -> dict[str, object]:
     """The body of a chat request."""
     return {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
 
 
-def raw_chat(key: str = BOB, body: object = None, extra: bytes = b"", **more: object) -> bytes:
-    """A whole chat request as bytes."""
-    content = body if isinstance(body, bytes) else msgspec.json.encode(body or chat_body(**more))
+def raw_chat(body: bytes | None = None, extra: bytes = b"", **more: object) -> bytes:
+    """A whole chat request of bob's as bytes; `extra` headers end with CRLF."""
+    content = msgspec.json.encode(chat_body("hi", **more)) if body is None else body
     return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n%b" % (
-        key.encode(),
+        BOB.encode(),
         extra,
     ) + b"content-length: %d\r\n\r\n%b" % (len(content), content)
 

@@ -323,8 +323,16 @@ def test_an_address_that_does_not_exist(gateway: GatewayProcess) -> None:
     assert error_of(answer.content)["code"] == "not_found"
 
 
-@pytest.mark.parametrize("path", ["//v1/chat/completions", "/v1/chat/completions/", "/V1/chat/completions",
-                                  "/v1/../v1/chat/completions", "/v1/chat%2fcompletions"])  # fmt: skip
+SPELLINGS = (
+    "//v1/chat/completions",
+    "/v1/chat/completions/",
+    "/V1/chat/completions",
+    "/v1/../v1/chat/completions",
+    "/v1/chat%2fcompletions",
+)
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
 def test_other_spellings_of_a_hot_path_open_nothing(
     gateway: GatewayProcess, engine: ScriptedEngine, path: str
 ) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.fakes.gateway_answers import DONE, USAGE, chat_events, chunk, delta, event, usage_event
+from tests.fakes.gateway_answers import (
+    DONE,
+    USAGE,
+    chat_events,
+    chunk,
+    delta,
+    event,
+    usage_event,
+)
 
 from penstock.engines.conduit.framing import ChunkReader, framed, unframe
 from penstock.gateway.passage import Passage, Usage
@@ -196,6 +204,7 @@ def test_data_of_several_lines_may_hold_usage() -> None:
 def test_an_event_without_end_is_refused() -> None:
     passage = Passage(hide_usage=True)
     piece = b"data: " + b"x" * 2**20
+    for _ in range(7):
+        assert passage.filter(piece) == b""
     with pytest.raises(EngineDied, match="8 MiB"):
-        for _ in range(9):
-            passage.filter(piece)
+        passage.filter(piece + piece)

@@ -24,6 +24,8 @@ def main() -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         return run_gateway(arguments.settings)
+    except KeyboardInterrupt:
+        return 130  # uvicorn has stopped in good order, and then hands the signal on
     except PenstockError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return 1

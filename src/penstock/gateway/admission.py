@@ -1,116 +1,171 @@
 """Who asks, may they, and for what: decided from memory, without waiting for anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from penstock.gateway.caller import Account, Caller
 from penstock.gateway.fleet import Engine, Fleet
-from penstock.gateway.meters import Meters
-from penstock.gateway.settings import ModelSettings, Settings, TenantSettings
+from penstock.gateway.settings import ModelSettings, Settings
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, NotAllowed, RequestError
-from penstock.registry.counters.memory import Bucket
-from penstock.registry.keys import Key, KeyRing
-
-
-class Tenant:
-    """A tenant as the hot path sees it."""
-
-    __slots__ = ("_models", "bucket", "name", "tools")
-
-    def __init__(self, settings: TenantSettings, *, clock: Clock, wall: Clock) -> None:
-        self.name, self.tools = settings.name, settings.tools
-        self._models = None if "*" in settings.models else frozenset(settings.models)
-        self.bucket = Bucket(
-            settings.requests_per_second,
-            settings.burst,
-            settings.requests_per_day,
-            clock=clock,
-            wall=wall,
-        )
-
-    def may_use(self, model: str) -> bool:
-        """Whether this tenant may ask for `model`."""
-        return self._models is None or model in self._models
+from penstock.registry.directory import Directory
+from penstock.registry.gate import Gate
+from penstock.registry.keys import digest_of
+from penstock.registry.purse import Purse
+from penstock.registry.records import KeyRecord, Limits, Policy, Price
+from penstock.registry.stores.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes."""
+    """Where a request goes. `gate` holds the model's own limits, for all tenants together."""
 
     model: str
     engines: tuple[Engine, ...]
+    price: Price = Price()
+    context: int | None = None
+    gate: Gate | None = None
+    identity: bytes = field(default=b"")
+    """Model and adapter as they stand in a slot file."""
 
 
 class Admission:
     """Keys, tenants and models of one gateway."""
 
-    def __init__(
-        self, settings: Settings, fleet: Fleet, meters: Meters, *, clock: Clock, wall: Clock
-    ) -> None:
-        self._keys = KeyRing(
-            Key(bytes.fromhex(key.digest), key.hint, key.tenant) for key in settings.keys
+    def __init__(self, settings: Settings, fleet: Fleet, *, clock: Clock, wall: Clock) -> None:
+        self._clock, self._wall = clock, wall
+        self.directory = Directory()
+        self.directory.put(
+            (tenant.record() for tenant in settings.tenants),
+            (key.record() for key in settings.keys),
         )
-        self._tenants = {
-            tenant.name: Tenant(tenant, clock=clock, wall=wall) for tenant in settings.tenants
-        }
+        if settings.admin is not None:
+            admin = KeyRecord("admin", settings.admin, "", None, source="manifest")
+            self.directory.put((), (admin,))
+        self._callers: dict[bytes, Caller] = {}
+        self._accounts: dict[str, Account] = {}
         self._models = {model.name: model for model in settings.models}
         self._routes = {
-            model.name: Route(model.name, fleet.named(model.engines)) for model in settings.models
+            model.name: self._route(model, fleet.named(model.engines)) for model in settings.models
         }
-        self._meters = meters
 
-    def identify(self, secret: bytes | None) -> Tenant:
-        """Return whose key this is.
+    def _route(self, model: ModelSettings, engines: tuple[Engine, ...]) -> Route:
+        limits = model.limits
+        adapter = model.name if model.parent else ""
+        return Route(
+            model.name,
+            engines,
+            model.price,
+            model.context,
+            Gate(limits, clock=self._clock, wall=self._wall) if limits != Limits() else None,
+            f"{model.name}\0{adapter}".encode(),
+        )
+
+    def identify(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:
+        """Return whose key this is; `claimed` is the tenant that the request names, if any.
 
         Raises:
-            NotAllowed: there is no key, or it opens nothing.
+            NotAllowed: there is no key, it opens nothing (any more), or it is another tenant's.
         """
         if not secret:
             raise NotAllowed(
                 "no API key was sent",
                 fix="Send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`",
             )
-        key = self._keys.find(secret)
-        if key is None:
+        digest = digest_of(secret)
+        caller = self._callers.get(digest) or self._find(digest)
+        if caller is None or self._wall() >= caller.ends_s:
             raise NotAllowed(
                 "this API key is not known", fix="Check it, or ask your operator for one"
             )
-        return self._tenants[key.tenant]
+        if claimed is not None and claimed != caller.name.encode():
+            raise NotAllowed(
+                "this API key is not of the tenant that the request names",
+                fix="Leave the tenant header out: the key alone says who asks",
+            )
+        return caller
 
-    def admit(self, secret: bytes | None) -> Tenant:
+    def _find(self, digest: bytes) -> Caller | None:
+        key = self.directory.key(digest)
+        tenant = self.directory.tenants.get(key.tenant or "") if key else None
+        if key is None or tenant is None:
+            return None
+        accounts = (
+            self._account(f"tenant:{tenant.name}", tenant.policy),
+            self._account(f"key:{key.id}", key.policy),
+        )
+        caller = self._callers[digest] = Caller(key, tenant, accounts)
+        return caller
+
+    def _account(self, scope: str, policy: Policy) -> Account:
+        account = self._accounts.get(scope)
+        if account is None:
+            account = Account(scope, policy, clock=self._clock, wall=self._wall)
+            self._accounts[scope] = account
+        else:
+            account.change(policy)
+        return account
+
+    def learn(self, changes: Changes) -> None:
+        """Take over changed tenants and keys; they hold from the next request on."""
+        self.directory.put(changes.tenants, changes.keys)
+        names = {tenant.name for tenant in changes.tenants}
+        for key in changes.keys:
+            self._callers.pop(bytes.fromhex(key.digest), None)
+        if names:
+            stale = [digest for digest, caller in self._callers.items() if caller.name in names]
+            for digest in stale:
+                del self._callers[digest]
+
+    def purses(self) -> list[Purse]:
+        """Return every purse there is, old ones too as long as they hold something."""
+        found: list[Purse] = []
+        for account in self._accounts.values():
+            purses = account.purses
+            if purses.retired:
+                purses.retired = [p for p in purses.retired if p.held or p.due or p.reserved]
+                found += purses.retired
+            found += purses.now
+        return found
+
+    def admit(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:
         """Return whose key this is and take one request from its limits.
 
         Raises:
             NotAllowed: see `identify`.
-            LimitExceeded: the tenant's rate or day is used up.
+            LimitExceeded: the rate or the day of the tenant or the key is used up.
         """
-        tenant = self.identify(secret)
-        wait_s = tenant.bucket.take()
-        if wait_s:
-            bucket = tenant.bucket
-            limit = (
-                f"{bucket.rate:g} requests a second, {bucket.burst} at once"
-                if bucket.left_today
-                else f"{bucket.per_day} requests a day"
-            )
-            raise LimitExceeded(
-                f"tenant {tenant.name} has reached its limit", why=limit, retry_after_s=wait_s
-            )
-        return tenant
+        caller = self.identify(secret, claimed)
+        for gate in caller.gates:
+            refusal = gate.request()
+            if refusal is not None:
+                raise LimitExceeded(
+                    f"tenant {caller.name} has reached its limit",
+                    why=refusal.limit,
+                    retry_after_s=refusal.retry_after_s,
+                )
+        return caller
 
-    def resolve(self, tenant: Tenant, model: str) -> Route:
-        """Return the route of `model`; a model the tenant may not use does not exist for it.
+    def resolve(self, caller: Caller, model: str) -> Route:
+        """Return the route of `model`; a model the caller may not use does not exist for it.
 
         Raises:
             RequestError: there is no such model (code `model_not_found`).
+            LimitExceeded: the model's own rate is used up.
         """
         route = self._routes.get(model)
-        if route is None or not tenant.may_use(model):
-            raise self.no_such_model(tenant, model)
+        if route is None or not caller.may_use(model):
+            raise self.no_such_model(caller, model)
+        if route.gate is not None and (refusal := route.gate.request()):
+            raise LimitExceeded(
+                f"model {model} has reached its limit",
+                why=refusal.limit,
+                retry_after_s=refusal.retry_after_s,
+            )
         return route
 
-    def no_such_model(self, tenant: Tenant, model: str) -> RequestError:
-        """Return the error for a model that does not exist for this tenant."""
-        names = ", ".join(entry.name for entry in self.models_of(tenant)) or "none"
+    def no_such_model(self, caller: Caller, model: str) -> RequestError:
+        """Return the error for a model that does not exist for this caller."""
+        names = ", ".join(entry.name for entry in self.models_of(caller)) or "none"
         return RequestError(
             f"there is no model {model[:200]!r}",
             fix=f"This key may use: {names}",
@@ -122,6 +177,11 @@ class Admission:
         """Whether every model has an engine that answers."""
         return all(any(engine.up for engine in route.engines) for route in self._routes.values())
 
-    def models_of(self, tenant: Tenant) -> list[ModelSettings]:
-        """Return the models this tenant may ask for."""
-        return [model for model in self._models.values() if tenant.may_use(model.name)]
+    def models_of(self, caller: Caller) -> list[ModelSettings]:
+        """Return the models this caller may ask for."""
+        return [model for model in self._models.values() if caller.may_use(model.name)]
+
+    @property
+    def model_names(self) -> frozenset[str]:
+        """Every model there is."""
+        return frozenset(self._models)

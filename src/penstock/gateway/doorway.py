@@ -297,8 +297,8 @@ class Doorway(HttpToolsProtocol):
             if waited_s > settings.body_timeout_s:
                 self._refuse(408, "the request took too long to arrive", "request_timeout")
         elif self._waits_for == "answer":
-            if waited_s > settings.request_timeout_s and self._answer is not None:
-                self._answer.expire()
+            if waited_s > settings.request_timeout_s:
+                self.expire()
         elif self._client_takes_more():
             self._since_s = now_s
         elif self._waits_for == "goodbye":
@@ -306,6 +306,11 @@ class Doorway(HttpToolsProtocol):
                 self.transport.abort()
         elif waited_s > settings.keep_alive_s:
             self.transport.abort()
+
+    def expire(self) -> None:
+        """End the answer under way, if there is one, with an error."""
+        if self._answer is not None:
+            self._answer.expire()
 
     def _client_takes_more(self) -> bool:
         """Whether the client has read on since the last sweep, of an answer that is complete."""

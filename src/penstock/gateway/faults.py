@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.ground.errors import (
+    BudgetExceeded,
     EngineDied,
     EngineRefused,
     EngineUnavailable,
@@ -13,6 +14,7 @@ from penstock.ground.errors import (
     NotAllowed,
     PenstockError,
     RequestError,
+    StoreUnavailable,
 )
 
 
@@ -46,10 +48,12 @@ def fault_of(error: BaseException) -> Fault:
 
 _KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
     (NotAllowed, 401, "invalid_api_key"),
+    (BudgetExceeded, 429, "insufficient_quota"),
     (LimitExceeded, 429, "rate_limit_exceeded"),
     (RequestError, 400, "invalid_request"),
     (EngineUnavailable, 503, "engine_unavailable"),
     (EngineDied, 502, "engine_died"),
+    (StoreUnavailable, 503, "accounting_unavailable"),
     (TimeoutError, 504, "timeout"),
 )
 _HEADERS = {401: ((b"www-authenticate", b"Bearer"),), 503: ((b"retry-after", b"2"),)}

@@ -15,6 +15,7 @@ from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.settings import Settings
 
 _SWEEP_EVERY_S = 1.0
+_LAST_WORDS_S, _LAST_WORDS = 1.0, 100
 
 log = logging.getLogger("penstock.gateway")
 
@@ -60,9 +61,20 @@ class GatewayServer:
                 group.create_task(self._sweep()),
             )
             yield
+            await self._end_answers()
             for task in tasks:
                 task.cancel()
         await self._fleet.close()
+
+    async def _end_answers(self) -> None:
+        """Tell the clients whose answers took longer than the time to drain."""
+        late = [one for one in self._server.server_state.connections if isinstance(one, Doorway)]
+        for connection in late:
+            connection.expire()
+        for _ in range(_LAST_WORDS):
+            if not self._server.server_state.connections:
+                return
+            await asyncio.sleep(_LAST_WORDS_S / _LAST_WORDS)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,15 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.registry.records import (
+    Budgets,
+    KeyRecord,
+    Limits,
+    Policy,
+    Price,
+    TenantRecord,
+)
+
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine: its address and how to see that it lives."""
@@ -26,6 +35,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engines: tuple[str, ...]
     parent: str | None = None
     context: int | None = None
+    price: Price = Price()
+    limits: Limits = Limits()
 
 
 class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +48,23 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_second: float = 50.0
     burst: int = 100
     requests_per_day: int = 10_000
+    tokens_per_minute: int | None = None
+    concurrent_requests: int | None = None
+    max_tokens: int | None = None
+    budgets: Budgets = Budgets()
+
+    def record(self) -> TenantRecord:
+        """Return it as the registry knows it."""
+        limits = Limits(
+            requests_per_second=self.requests_per_second,
+            burst=self.burst,
+            requests_per_day=self.requests_per_day,
+            tokens_per_minute=self.tokens_per_minute,
+            concurrent_requests=self.concurrent_requests,
+            max_tokens=self.max_tokens,
+        )
+        policy = Policy(self.models, self.tools, limits, self.budgets)
+        return TenantRecord(self.name, policy, source="manifest")
 
 
 class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +73,12 @@ class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     hint: str
     tenant: str
+
+    def record(self) -> KeyRecord:
+        """Return it as the registry knows it."""
+        return KeyRecord(
+            f"key-{self.digest[:12]}", self.digest, self.hint, self.tenant, source="manifest"
+        )
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +90,17 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_timeout_s: float = 10.0
     turn_timeout_s: float = 120.0
     max_result_bytes: int = 16_384
+
+
+class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where tenants, keys and usage are kept."""
+
+    folder: str
+    """Slot files of the gateways of this machine: usage on its way to the ledger."""
+    database: str | None = None
+    """Path of an SQLite file, or URL of a PostgreSQL database without a password in it."""
+    database_env: str | None = None
+    """Environment variable that holds the URL."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +119,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_timeout_s: float = 30.0
     keep_alive_s: float = 75.0
     drain_s: float = 10.0
+    registry: RegistrySettings | None = None
+    """None: nothing is kept, and there are no budgets and no admin API."""
+    admin: str | None = None
+    """SHA-256 of the key of the admin API, in hex."""
 
 
 def read_settings(path: Path) -> Settings:
