@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.chat.events import Message, Usage
+from penstock.chat.events import HandedBack, Message, Usage
 from penstock.ground.errors import EngineDied, EngineRefused
 
 
@@ -211,13 +211,13 @@ def _sum(one: dict[str, int] | None, other: dict[str, int] | None) -> dict[str, 
     return {name: one.get(name, 0) + other.get(name, 0) for name in one | other}
 
 
-def join_messages(replies: Sequence[Reply]) -> Message:
-    """Return the message a client gets: the texts of all rounds, in order."""
+def join_messages(replies: Sequence[Reply], calls: tuple[HandedBack, ...] = ()) -> Message:
+    """Return the message a client gets: the texts of all rounds, in order, and `calls`."""
     texts: dict[str, str | None] = {}
     for name in Reply.TEXTS:
         pieces = [text for reply in replies if (text := reply.text(name)) is not None]
         texts[name] = "".join(pieces) if pieces else None
-    return Message(role="assistant", **texts)
+    return Message(role="assistant", tool_calls=calls or None, **texts)
 
 
 def join_logprobs(replies: Sequence[Reply]) -> dict[str, list[msgspec.Raw]] | None:

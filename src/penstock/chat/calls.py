@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -46,12 +46,20 @@ def read_arguments(text: str) -> dict[str, object] | None:
 
 
 class CallRunner:
-    """Runs the calls of one turn; `deadline_s` is on `clock`."""
+    """Runs the calls of one turn; `deadline_s` is on `clock`.
+
+    `others` are names of tools that the model may call and that are not run here.
+    """
 
     def __init__(
-        self, toolbox: Toolbox, bounds: Bounds, deadline_s: float, clock: Clock = monotonic
+        self,
+        toolbox: Toolbox,
+        bounds: Bounds,
+        deadline_s: float,
+        clock: Clock = monotonic,
+        others: Collection[str] = (),
     ) -> None:
-        self._toolbox, self._bounds = toolbox, bounds
+        self._toolbox, self._bounds, self._others = toolbox, bounds, others
         self._deadline_s, self._clock = deadline_s, clock
 
     async def run(self, calls: Sequence[Call]) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
@@ -87,10 +95,22 @@ class CallRunner:
             result=result,
         )
 
+    def waits(self, call: Call) -> bool:
+        """Whether the user must approve `call`; one that would fail anyway needs no asking."""
+        if not self._toolbox.needs_approval(call.name) or call.name not in self._toolbox:
+            return False
+        arguments = read_arguments(call.arguments)
+        return arguments is not None and not self._toolbox.complaint(call.name, arguments)
+
+    def deny(self, call: Call, why: str) -> ToolFinished:
+        """End a call without running it; the model is told `why`."""
+        outcome, call.result = self._failed("denied", why)
+        return ToolFinished(call.name, call.id, outcome, 0.0, call.result)
+
     async def _end_of(self, call: Call) -> _Ended:
         tool = self._toolbox.get(call.name)
         if tool is None:
-            names = ", ".join(self._toolbox.names)
+            names = ", ".join((*self._toolbox.names, *self._others))
             return self._failed("unknown", f"there is no tool {call.name}; there are: {names}")
         arguments = read_arguments(call.arguments)
         if arguments is None:

@@ -4,9 +4,10 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["ok", "error", "timeout", "invalid", "unknown"]
+Outcome = Literal["ok", "error", "timeout", "invalid", "unknown", "denied"]
 """How a tool call ended: it answered; it failed; its time was up; its arguments did not fit; no
-tool has that name (then the name is the model's invention: unfit for a metric label)."""
+tool has that name (then the name is the model's invention: unfit for a metric label); the user
+did not approve it."""
 
 Bound = Literal["rounds", "time"]
 """Which bound ended the tool rounds of a turn."""
@@ -45,14 +46,39 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     completion_tokens_details: dict[str, int] | None = None
 
 
+class Function(msgspec.Struct, frozen=True):
+    """What a call calls; `arguments` is JSON as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class HandedBack(msgspec.Struct, frozen=True):
+    """A call the client gets: of a tool of its own, or one that waits for approval."""
+
+    id: str
+    function: Function
+    type: str = "function"
+
+
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The assistant's answer: the text of all rounds, joined in order."""
+    """The assistant's answer: the text of all rounds, joined in order, and calls handed back."""
 
     role: str
     content: str | None
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+    tool_calls: tuple[HandedBack, ...] | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A call that waits for approval until `expires_at` (Unix seconds)."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+    expires_at: int
 
 
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,6 +86,7 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
 
     tool_rounds: int
     bound: Bound | None = None
+    approvals: tuple[Asked, ...] = ()
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -81,11 +108,12 @@ class Finished(msgspec.Struct, frozen=True):
     tool_rounds: int
     bound: Bound | None = None
     logprobs: dict[str, list[msgspec.Raw]] | None = None
+    approvals: tuple[Asked, ...] = ()
 
     @property
     def metadata(self) -> Metadata:
         """What the answer tells the client of its tools."""
-        return Metadata(self.tool_rounds, self.bound)
+        return Metadata(self.tool_rounds, self.bound, self.approvals)
 
 
 Event = Chunk | ToolStarted | ToolFinished | Finished

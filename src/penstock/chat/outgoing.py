@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from penstock.chat.accumulate import ChatChunk
-from penstock.chat.events import Metadata, Usage
+from penstock.chat.events import HandedBack, Metadata, Usage
 from penstock.chat.sse import frame
 
 
@@ -67,6 +67,18 @@ class Outgoing:
     def end(self, data: bytes, finish_reason: str, metadata: Metadata) -> bytes:
         """Return the framed event for the chunk that ends the whole answer."""
         return self._mended(data, finish_reason=finish_reason, metadata=metadata)
+
+    def calls(self, calls: tuple[HandedBack, ...]) -> bytes:
+        """Return the framed event with the calls the client gets, whole."""
+        delta: dict[str, object] = {} if self._role_told else {"role": _ASSISTANT}
+        self._role_told = True
+        delta["tool_calls"] = [
+            {"index": index, "id": call.id, "type": call.type, "function": call.function}
+            for index, call in enumerate(calls)
+        ]
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        head = {**self.identity._asdict(), "object": "chat.completion.chunk"}
+        return frame(msgspec.json.encode({**head, "choices": [choice]}))
 
     def usage(self, usage: Usage) -> bytes:
         """Return the framed event with the usage of all rounds."""

@@ -1,7 +1,7 @@
 """The request of a turn: what the loop must read, and the rest as opaque bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Raw
@@ -15,7 +15,6 @@ _NULL, _NOTHING = Raw(b"null"), Raw(b"[]")
 _NOT_WITH_TOOLS = {
     "functions": "it was replaced by `tools`",
     "function_call": "it was replaced by `tool_choice`",
-    "tools": "the gateway runs tools of its own in this request",
 }
 
 
@@ -28,6 +27,16 @@ class _Head(msgspec.Struct):
     messages: list[Raw] = []
     n: int | None = None
     stream_options: _StreamOptions | None = None
+    tools: list[Raw] | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _ClientTool(msgspec.Struct, frozen=True):
+    function: _Named = _Named()
+    custom: _Named = _Named()
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -35,7 +44,7 @@ _head = msgspec.json.Decoder(_Head)
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A chat request without tools of the client's own.
+    """A chat request; `client_tools` are the client's own, by name, as it defined them.
 
     `fields` holds every other field of the body untouched. `tools_allowed` is false if
     the client said `tool_choice: none`.
@@ -45,6 +54,7 @@ class TurnRequest:
     fields: Mapping[str, Raw]
     wants_usage: bool = False
     tools_allowed: bool = True
+    client_tools: Mapping[str, Raw] = field(default_factory=dict)
 
     def engine_body(self, added: Sequence[Raw], tools: Raw | None, *, first: bool) -> bytes:
         """Return the JSON that asks the engine, with the messages of earlier rounds added.
@@ -94,14 +104,33 @@ def read_request(body: bytes) -> TurnRequest:
         raise RequestError(
             "`messages` is missing or empty", param="messages", code="missing_parameter"
         )
-    for name in ("messages", "n", "stream", "stream_options"):
+    for name in ("messages", "n", "stream", "stream_options", "tools"):
         fields.pop(name, None)
     return TurnRequest(
         messages=tuple(head.messages),
         fields=fields,
         wants_usage=bool(options.include_usage),
         tools_allowed=fields.get("tool_choice") != Raw(b'"none"'),
+        client_tools=_by_name(head.tools or ()),
     )
+
+
+def _by_name(tools: Sequence[Raw]) -> dict[str, Raw]:
+    named: dict[str, Raw] = {}
+    for raw in tools:
+        try:
+            tool = msgspec.json.decode(raw, type=_ClientTool)
+        except msgspec.ValidationError as error:
+            raise _bad_tool(str(error)) from error
+        name = tool.function.name or tool.custom.name
+        if not name or name in named:
+            raise _bad_tool(f"two are called {name}" if name else "one has no name")
+        named[name] = raw
+    return named
+
+
+def _bad_tool(why: str) -> RequestError:
+    return RequestError("`tools` is wrong", why=why, param="tools", code="invalid_tools")
 
 
 def _refused(name: str, why: str) -> RequestError:

@@ -6,13 +6,14 @@ matters because schemas may come from strangers. Its one danger, fetching remote
 switched off. It adds 5 ms and 7 MB to a process.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 import jsonschema_rs
 import msgspec
 
 from penstock.chat.ports import Tool
+from penstock.ground.errors import RequestError
 
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
 
@@ -24,8 +25,8 @@ def _refuse(uri: str) -> NoReturn:
 class Toolbox:
     """Tools by name. Immutable: make it once for a route, share it among turns."""
 
-    def __init__(self, tools: Sequence[Tool] = ()) -> None:
-        """Compile the schemas.
+    def __init__(self, tools: Sequence[Tool] = (), approve: Collection[str] = ()) -> None:
+        """Compile the schemas; calls of the tools in `approve` wait for the user's approval.
 
         Raises:
             ValueError: two tools have one name, a definition names another tool than its own, or
@@ -37,6 +38,7 @@ class Toolbox:
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"two tools are called {', '.join(twice)}")
         self._validators = {tool.name: _validator(tool) for tool in tools}
+        self._approve = frozenset(approve)
         self.definitions = msgspec.Raw(msgspec.json.encode([tool.definition for tool in tools]))
 
     def __len__(self) -> int:
@@ -53,6 +55,28 @@ class Toolbox:
     def get(self, name: str) -> Tool | None:
         """Return the tool of that name, if there is one."""
         return self._tools.get(name)
+
+    def needs_approval(self, name: str) -> bool:
+        """Whether a call of that tool waits for the user's approval."""
+        return name in self._approve
+
+    def with_client_tools(self, client_tools: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
+        """Return the JSON of the gateway's definitions and the client's.
+
+        Raises:
+            RequestError: the client's tool has the name of one of the gateway's.
+        """
+        if taken := sorted(name for name in client_tools if name in self._tools):
+            raise RequestError(
+                f"the gateway has a tool of its own called {', '.join(taken)}",
+                fix="Give yours another name.",
+                param="tools",
+                code="tool_name_taken",
+            )
+        if not client_tools:
+            return self.definitions
+        ours = msgspec.json.decode(self.definitions, type=list[msgspec.Raw])
+        return msgspec.Raw(msgspec.json.encode([*ours, *client_tools.values()]))
 
     def complaint(self, name: str, arguments: Mapping[str, object]) -> str | None:
         """Say why the arguments do not fit the tool's schema; None if they do."""

@@ -1,5 +1,9 @@
 """One turn: the engine is asked, the tools it calls are run, until it answers.
 
+Calls of the client's own tools, and calls that the user must approve, end the turn: they are
+handed back. Whatever else was called beside them is run before, and its result travels with them
+(`continuation.py`); the request that brings the answers is the next turn.
+
 The engine is always asked for a stream, and whatever cut its bytes have, the same events come
 out: text flows to the client as it arrives, pieces of tool calls stay here. The chunk that says
 how an answer ended waits until the whole answer is known, for only then is it clear whether the
@@ -8,8 +12,9 @@ because its consumer closed it; in each, nothing it began is left running.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from msgspec import Raw
@@ -24,10 +29,23 @@ from penstock.chat.accumulate import (
     read_chunk,
 )
 from penstock.chat.calls import Bounds, CallRunner, read_arguments
-from penstock.chat.events import Bound, Chunk, Event, Finished, Usage
+from penstock.chat.continuation import Continuations, Hidden, Pending, sealed_id
+from penstock.chat.events import (
+    Asked,
+    Bound,
+    Chunk,
+    Event,
+    Finished,
+    Function,
+    HandedBack,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
 from penstock.chat.outgoing import Outgoing
 from penstock.chat.ports import ByteStream, Engine
 from penstock.chat.request import TurnRequest
+from penstock.chat.resume import restore, tool_message
 from penstock.chat.sse import Splitter
 from penstock.chat.toolbox import Toolbox
 from penstock.ground.clock import Clock, monotonic
@@ -52,8 +70,19 @@ class Turn:
         toolbox: Toolbox,
         bounds: Bounds | None = None,
         clock: Clock = monotonic,
+        continuations: Continuations | None = None,
     ) -> None:
+        """Without `continuations` nothing can be approved, and the client has no tools.
+
+        Raises:
+            RequestError: a tool of the client has the name of one of the gateway's.
+        """
+        if request.client_tools and continuations is None:
+            raise ValueError("calls cannot be handed back without continuations")
+        self._definitions = toolbox.with_client_tools(request.client_tools)
         self._request, self._engine, self._toolbox = request, engine, toolbox
+        self._continuations = continuations
+        self._settled: dict[str, str] = {}
         self._bounds = bounds or Bounds()
         self._clock = clock
         self._out = Outgoing()
@@ -69,32 +98,98 @@ class Turn:
 
         Raises:
             EngineError: the engine could not be asked, refused, or died in its answer.
+            RequestError: what the request resumes cannot be resumed.
         """
         deadline_s = self._clock() + self._bounds.turn_timeout_s
-        runner = CallRunner(self._toolbox, self._bounds, deadline_s, self._clock)
+        runner = CallRunner(
+            self._toolbox, self._bounds, deadline_s, self._clock, self._request.client_tools
+        )
+        async with aclosing(self._resume(runner)) as steps:
+            async for step in steps:
+                yield step
         added: list[Raw] = []
         while True:
             bound = self._bound(deadline_s)
-            offers = len(self._toolbox) > 0 and self._request.tools_allowed and bound is None
-            tools = self._toolbox.definitions if offers else None
+            tools = self._offered(bound)
             body = self._request.engine_body(added, tools, first=not self.tool_rounds)
             async with aclosing(self._ask(body)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             reply = self._replies[-1]
-            if not offers or not reply.calls or reply.finish_reason in _CUT_SHORT:
+            ended = tools is None or bound is not None or reply.finish_reason in _CUT_SHORT
+            share = self._share(() if tools is None else reply.calls, runner, ended=ended)
+            if share.run:
+                if not share.handed:
+                    for chunk in self._held_text():
+                        yield chunk
+                self.tool_rounds += 1
+                async with aclosing(self._carry_out(share, runner)) as steps:
+                    async for step in steps:
+                        yield step
+            if share.handed or not share.run:
                 break
-            for chunk in self._held_text():
-                yield chunk
-            self.tool_rounds += 1
-            async with aclosing(runner.run(reply.calls)) as steps:
-                async for step in steps:
-                    yield step
-            added += _conversation(reply)
-        finished = self._finished(reply, bound)
+            added += _conversation(reply, share)
+        finished = self._finished(reply, bound, share, added)
         for chunk in self._closing(finished):
             yield chunk
         yield finished
+
+    async def _resume(
+        self, runner: CallRunner
+    ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+        """Open what the messages carry, and run the calls that they approve."""
+        if self._continuations is None:
+            return
+        resumed = restore(self._request.messages, self._continuations)
+        if resumed.approval is not None:
+            await self._continuations.redeem(resumed.approval)
+            self.tool_rounds += 1
+            calls = [Call(d.call.id, d.call.name, d.call.arguments) for d in resumed.decisions]
+            decided = list(zip(resumed.decisions, calls, strict=True))
+            for decision, call in decided:
+                if not decision.approved:
+                    yield runner.deny(call, decision.refusal)
+            async with aclosing(runner.run([c for d, c in decided if d.approved])) as steps:
+                async for step in steps:
+                    yield step
+            for decision, call in decided:
+                resumed.settle(decision, call.result)
+                self._settled[f"{resumed.approval.nonce}.{call.id}"] = call.result
+        self._request = replace(self._request, messages=tuple(resumed.messages))
+
+    def _offered(self, bound: Bound | None) -> Raw | None:
+        """Return the tools the model is told of: at a bound, the client's own alone."""
+        if not self._request.tools_allowed:
+            return None
+        client_tools = self._request.client_tools
+        if bound is not None:
+            return Raw(msgspec.json.encode(list(client_tools.values()))) if client_tools else None
+        return self._definitions if len(self._toolbox) or client_tools else None
+
+    def _share(self, calls: Sequence[Call], runner: CallRunner, *, ended: bool) -> "_Share":
+        """Say who sees to which call; when the rounds have `ended` no tool of ours is run."""
+        share = _Share()
+        for call in calls:
+            if call.name in self._request.client_tools:
+                share.client.append(call)
+            elif ended:
+                continue
+            elif self._continuations is not None and runner.waits(call):
+                share.pending.append(call)
+            else:
+                share.run.append(call)
+        return share
+
+    async def _carry_out(
+        self, share: "_Share", runner: CallRunner
+    ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+        """Run our calls; what would need an approval that cannot be asked for is denied."""
+        for call in share.run:
+            if runner.waits(call):
+                yield runner.deny(call, "this needs the user's approval, which cannot be had here")
+        async with aclosing(runner.run([c for c in share.run if not runner.waits(c)])) as steps:
+            async for step in steps:
+                yield step
 
     def _bound(self, deadline_s: float) -> Bound | None:
         if not self.tool_rounds:
@@ -137,6 +232,8 @@ class Turn:
 
     def _closing(self, finished: Finished) -> Iterator[Chunk]:
         """Give the end of the client's stream; the first chunk with a finish reason carries it."""
+        if finished.message.tool_calls:
+            yield Chunk(self._out.calls(finished.message.tool_calls))
         ended = False
         for data, chunk in self._held:
             if not ended and chunk.choices and chunk.choices[0].finish_reason is not None:
@@ -147,21 +244,67 @@ class Turn:
         if self._request.wants_usage and self.usage_complete:
             yield Chunk(self._out.usage(self.usage))
 
-    def _finished(self, last: Reply, bound: Bound | None) -> Finished:
+    def _hand_back(
+        self, reply: Reply, share: "_Share", added: Sequence[Raw]
+    ) -> tuple[tuple[HandedBack, ...], tuple[Asked, ...]]:
+        """Return the calls the client gets, and those among them that it is to approve."""
+        handed = [call for call in reply.calls if call in share.handed]
+        names = [call.id for call in handed]
+        approval = None
+        hides = added or share.run or share.pending or self._settled
+        if handed and hides and self._continuations is not None:
+            if share.pending:
+                waiting = (Pending(call.id, call.name, call.arguments) for call in share.pending)
+                approval = self._continuations.approval(tuple(waiting))
+            messages = [*added, *_conversation(reply, share)]
+            token = self._continuations.seal(Hidden(messages, approval, self._settled))
+            names = [sealed_id(call.id, "" if at else token) for at, call in enumerate(handed)]
+        back = tuple(
+            HandedBack(name, Function(call.name, call.arguments))
+            for name, call in zip(names, handed, strict=True)
+        )
+        asked = tuple(
+            Asked(name, call.name, call.arguments, approval.expires_s)
+            for name, call in zip(names, handed, strict=True)
+            if approval is not None and call in share.pending
+        )
+        return back, asked
+
+    def _finished(
+        self, last: Reply, bound: Bound | None, share: "_Share", added: Sequence[Raw]
+    ) -> Finished:
         reason = last.finish_reason or "stop"
+        back, asked = self._hand_back(last, share, added)
+        if reason not in _CUT_SHORT and (back or reason == "tool_calls"):
+            # Calls of an answer that was to have none are dropped: nobody would answer them.
+            reason = "tool_calls" if back else "stop"
         return Finished(
             id=self._out.identity.id,
             created=self._out.identity.created,
             model=self._out.identity.model,
-            message=join_messages(self._replies),
-            # Calls of an answer that was to have none are dropped: nobody would answer them.
-            finish_reason="stop" if reason == "tool_calls" else reason,
+            message=join_messages(self._replies, back),
+            finish_reason=reason,
             usage=self.usage,
             usage_complete=self.usage_complete,
             tool_rounds=self.tool_rounds,
             bound=bound,
             logprobs=join_logprobs(self._replies),
+            approvals=asked,
         )
+
+
+@dataclass(slots=True)
+class _Share:
+    """Who sees to the calls of one answer: us, the user first, or the client."""
+
+    run: list[Call] = field(default_factory=list)
+    pending: list[Call] = field(default_factory=list)
+    client: list[Call] = field(default_factory=list)
+
+    @property
+    def handed(self) -> list[Call]:
+        """What ends the turn."""
+        return [*self.pending, *self.client]
 
 
 async def _event_data(stream: ByteStream) -> AsyncGenerator[bytes, None]:
@@ -189,18 +332,17 @@ async def _drain(stream: ByteStream) -> None:
                 pass
 
 
-def _conversation(reply: Reply) -> list[Raw]:
-    """Return the messages a round of calls adds: the assistant's, then one result a call."""
+def _conversation(reply: Reply, share: _Share) -> list[Raw]:
+    """Return the messages a round of calls adds: the assistant's, then a result for each run."""
+    kept = [call for call in reply.calls if call in share.run or call in share.handed]
     asked = {
         "role": "assistant",
         "content": reply.text("content") or None,
         **{name: text for name in Reply.TEXTS[1:] if (text := reply.text(name))},
-        "tool_calls": [_asked(call) for call in reply.calls],
+        "tool_calls": [_asked(call) for call in kept],
     }
-    told = [
-        {"role": "tool", "tool_call_id": call.id, "content": call.result} for call in reply.calls
-    ]
-    return [Raw(msgspec.json.encode(message)) for message in (asked, *told)]
+    told = [tool_message(call.id, call.result) for call in kept if call in share.run]
+    return [Raw(msgspec.json.encode(asked)), *told]
 
 
 def _asked(call: Call) -> dict[str, object]:
