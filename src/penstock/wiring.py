@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from penstock.engines.launch import Launch
+    from penstock.gateway.admission import Admission
     from penstock.gateway.settings import EngineSettings, Settings, TenantSettings
+    from penstock.gateway.turns import Turns
     from penstock.manifest.model import Manifest
+    from penstock.registry.office import Office
     from penstock.targets.local.stack import LocalStack
 
 DEFAULT_TENANT = "default"
@@ -30,6 +35,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
     from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
+    from penstock.gateway.charges import Charges
     from penstock.gateway.fleet import Fleet
     from penstock.gateway.front import Front
     from penstock.gateway.invoke import Invoker
@@ -50,7 +56,9 @@ def run_gateway(settings_path: Path) -> int:
     meters = Meters(gauges)
     registry = CollectorRegistry()
     registry.register(meters)
-    admission = Admission(settings, fleet, meters, clock=time.monotonic, wall=time.time)
+    admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
+    office = _office(settings, admission, fleet.names) if settings.registry else None
+    charges = Charges(meters, office.clerk if office else None)
     weather = None
     if settings.tools.weather_url:
         from penstock.chat.tools.open_meteo import OpenMeteo
@@ -62,13 +70,72 @@ def run_gateway(settings_path: Path) -> int:
         admission=admission,
         fleet=fleet,
         turns=turns,
-        invoker=Invoker(admission, turns),
+        invoker=Invoker(admission, charges, turns),
+        meters=meters,
         metrics=registry,
         started_s=int(time.time()),
+        request_timeout_s=settings.request_timeout_s,
+        further=_registry_routes(office, admission, turns) if office else (),
     )
-    server = GatewayServer(settings, Front(admission, meters, turns).begin, cold.app(), fleet)
+    front = Front(admission, charges, turns)
+    server = GatewayServer(settings, front.begin, cold.app(), fleet, office)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
+
+
+def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
+    """Put the registry's part of a gateway together; the database is not touched yet."""
+    import secrets
+    import socket
+
+    from penstock.ground.errors import UserError
+    from penstock.registry.clerk import Clerk
+    from penstock.registry.office import Office
+    from penstock.registry.slots import Owner, SlotFile
+    from penstock.registry.stores.accounts import AccountStore
+    from penstock.registry.stores.books import BookStore
+    from penstock.registry.stores.database import Database
+    from penstock.registry.stores.usage import UsageStore
+
+    told = settings.registry
+    assert told is not None  # noqa: S101 - asked for only where there is one
+    url = os.environ.get(told.database_env or "") or told.database
+    if not url:
+        raise UserError(
+            "the registry has no database", fix=f"Set the variable {told.database_env}"
+        )
+    folder = Path(told.folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, engines))
+    database = Database(url)
+    accounts, books = AccountStore(database), BookStore(database)
+    clerk = Clerk(
+        accounts,
+        books,
+        slots,
+        on_changes=admission.learn,
+        purses=admission.purses,
+        clock=time.monotonic,
+    )
+    return Office(
+        database,
+        accounts,
+        books,
+        UsageStore(database),
+        clerk,
+        [tenant.record() for tenant in settings.tenants],
+        [key.record() for key in settings.keys],
+    )
+
+
+def _registry_routes(office: Office, admission: Admission, turns: Turns) -> tuple[BaseRoute, ...]:
+    from penstock.gateway.admin import Admin
+    from penstock.gateway.usage import OwnUsage
+
+    own = OwnUsage(admission, office.usage, office.books)
+    admin = Admin(admission, office, turns.unknown)
+    return (own.route(), *admin.routes())
 
 
 def local_stack(

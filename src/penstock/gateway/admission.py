@@ -21,7 +21,7 @@ class Route:
 
     model: str
     engines: tuple[Engine, ...]
-    price: Price = Price()
+    price: Price = field(default_factory=Price)
     context: int | None = None
     gate: Gate | None = None
     identity: bytes = field(default=b"")
@@ -127,14 +127,13 @@ class Admission:
             found += purses.now
         return found
 
-    def admit(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:
-        """Return whose key this is and take one request from its limits.
+    @staticmethod
+    def admit(caller: Caller) -> None:
+        """Take one request from the limits of `caller`.
 
         Raises:
-            NotAllowed: see `identify`.
             LimitExceeded: the rate or the day of the tenant or the key is used up.
         """
-        caller = self.identify(secret, claimed)
         for gate in caller.gates:
             refusal = gate.request()
             if refusal is not None:
@@ -143,7 +142,6 @@ class Admission:
                     why=refusal.limit,
                     retry_after_s=refusal.retry_after_s,
                 )
-        return caller
 
     def resolve(self, caller: Caller, model: str) -> Route:
         """Return the route of `model`; a model the caller may not use does not exist for it.

@@ -9,6 +9,10 @@ class Client(Protocol):
     """The client's side of one request, as an answer sees it."""
 
     request_id: bytes
+    claimed_tenant: bytes | None
+    """The tenant that the request names by itself; it must agree with the key."""
+    headers_out: bytes
+    """Further header lines of the response, each with its end."""
 
     @property
     def takes_chunks(self) -> bool:

@@ -5,24 +5,24 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from penstock.gateway.admission import Admission, Tenant
-from penstock.gateway.answer import JSON
+from penstock.gateway.admission import Admission
+from penstock.gateway.caller import Caller
 from penstock.gateway.doorway import new_request_id
-from penstock.gateway.faults import Fault, fault_of, plain_fault
+from penstock.gateway.faults import fault_of, plain_fault
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.invoke import Invoker
 from penstock.gateway.meters import Meters
 from penstock.gateway.openapi import document
+from penstock.gateway.replies import claimed_tenant, fault_reply, json_reply, secret_in
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.turns import Turns
 from penstock.ground.errors import PenstockError, RequestError, UserError
@@ -43,6 +43,8 @@ class Cold:
     metrics: CollectorRegistry
     started_s: int
     request_timeout_s: float
+    further: tuple[BaseRoute, ...] = ()
+    """Routes that are there only with a registry: usage and the admin API."""
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -55,6 +57,7 @@ class Cold:
             Route("/v1/models/{name:path}", self.model),
             Route("/tools", self.tools),
             Route("/invoke", self.invoke, methods=["POST"]),
+            *self.further,
             *(Route(path.decode(), _hot_only, methods=["POST"]) for path in HOT_PATHS),
         ]
         app = Starlette(routes=routes)
@@ -68,14 +71,14 @@ class Cold:
 
     async def health(self, request: Request) -> Response:
         """The process lives."""
-        return _json({"status": "ok"})
+        return json_reply({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """Every model has an engine that answers."""
         down = self.fleet.down()
         if self.fleet.is_known and self.admission.serves_all():
-            return _json({"status": "ready", "engines_down": down})
-        return _json({"status": "starting", "engines_down": down}, status=503)
+            return json_reply({"status": "ready", "engines_down": down})
+        return json_reply({"status": "starting", "engines_down": down}, status=503)
 
     async def scrape(self, request: Request) -> Response:
         """Prometheus metrics."""
@@ -83,13 +86,13 @@ class Cold:
 
     async def openapi(self, request: Request) -> Response:
         """The gateway's own OpenAPI document."""
-        return _json(document())
+        return json_reply(document())
 
     async def models(self, request: Request) -> Response:
         """The models this key may use."""
         tenant = self._tenant(request)
         entries = [self._entry(model) for model in self.admission.models_of(tenant)]
-        return _json({"object": "list", "data": entries})
+        return json_reply({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
         """One model this key may use."""
@@ -97,26 +100,27 @@ class Cold:
         name = request.path_params["name"]
         for model in self.admission.models_of(tenant):
             if model.name == name:
-                return _json(self._entry(model))
+                return json_reply(self._entry(model))
         raise self.admission.no_such_model(tenant, name)
 
     async def tools(self, request: Request) -> Response:
         """The tools the gateway runs for this key's tenant."""
-        return _json({"tools": self.turns.definitions_for(self._tenant(request))})
+        return json_reply({"tools": self.turns.definitions_for(self._tenant(request))})
 
     async def invoke(self, request: Request) -> Response:
         """One prompt, one text."""
         try:
-            tenant = self.admission.admit(_secret(request))
-            work = self.invoker.invoke(tenant, await request.body(), new_request_id())
+            caller = self._tenant(request)
+            self.admission.admit(caller)
+            work = self.invoker.invoke(caller, await request.body(), new_request_id())
             async with asyncio.timeout(self.request_timeout_s):
-                return _json(await _while_connected(request, work))
+                return json_reply(await _while_connected(request, work))
         except UserError as error:
             self.meters.refuse(fault_of(error).status)
             raise
 
-    def _tenant(self, request: Request) -> Tenant:
-        return self.admission.identify(_secret(request))
+    def _tenant(self, request: Request) -> Caller:
+        return self.admission.identify(secret_in(request), claimed_tenant(request))
 
     def _entry(self, model: ModelSettings) -> dict[str, object]:
         return {
@@ -148,33 +152,15 @@ async def _departure(request: Request) -> None:
         pass
 
 
-def _secret(request: Request) -> bytes | None:
-    header = request.headers.get("authorization")
-    if header is not None:
-        scheme, _, secret = header.partition(" ")
-        return secret.strip().encode("latin-1") if scheme.lower() == "bearer" else b"?"
-    key = request.headers.get("x-api-key")
-    return key.strip().encode("latin-1") if key is not None else None
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type=JSON.decode())
-
-
-def _fault(fault: Fault) -> Response:
-    headers = {name.decode(): value.decode() for name, value in fault.headers}
-    return Response(fault.body, fault.status, headers, media_type=JSON.decode())
-
-
 async def _on_error(request: Request, error: Exception) -> Response:
-    return _fault(fault_of(error))
+    return fault_reply(fault_of(error))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     what = {404: "there is no such address", 405: "this address takes another method"}
     message = f"{what.get(status, 'refused')}: {request.method} {request.url.path}"
-    fault = _fault(plain_fault(status, message, "not_found" if status == 404 else "refused"))
+    fault = fault_reply(plain_fault(status, message, "not_found" if status == 404 else "refused"))
     if isinstance(error, HTTPException) and error.headers:
         fault.headers.update(error.headers)
     return fault

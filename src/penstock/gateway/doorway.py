@@ -32,7 +32,7 @@ _HIGH_WATER = 1 << 20
 _LINGER_S = 3.0
 """How long a refused client may go on sending: hanging up at once would destroy our answer."""
 _numbers = itertools.count(1)
-_RUN = os.urandom(4).hex().encode()
+_RUN = os.urandom(8).hex().encode()
 
 
 class Doorway(HttpToolsProtocol):
@@ -63,6 +63,8 @@ class Doorway(HttpToolsProtocol):
         self._waits_for = "request"  # what `_since_s` counts: request, rest, answer, goodbye
         self._unsent = 0  # bytes the client had not taken at the last sweep
         self.request_id = b""
+        self.claimed_tenant: bytes | None = None
+        self.headers_out = b""
         self.takes_chunks = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -120,6 +122,7 @@ class Doorway(HttpToolsProtocol):
         self._keep_alive = self.takes_chunks and self.parser.should_keep_alive()
         self._body, self._body_size = [], 0
         self.request_id = new_request_id()
+        self.headers_out = b""
         if self.expect_100_continue and not self._is_declared_too_large():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -167,7 +170,8 @@ class Doorway(HttpToolsProtocol):
         self._body = []
         try:
             path = self.url.split(b"?", 1)[0]
-            self._answer = self._begin(self, path, _key_in(self.headers), body)
+            key, self.claimed_tenant = _identity_in(self.headers)
+            self._answer = self._begin(self, path, key, body)
         except PenstockError as error:
             self.fail(fault_of(error))
 
@@ -216,12 +220,13 @@ class Doorway(HttpToolsProtocol):
             framing = b"content-length: %d\r\n" % length
         else:
             framing = _CHUNKED if self.takes_chunks else b"cache-control: no-cache\r\n"
-        return b"%b%bcontent-type: %b\r\n%bx-request-id: %b\r\n%b\r\n" % (
+        return b"%b%bcontent-type: %b\r\n%bx-request-id: %b\r\n%b%b\r\n" % (
             STATUS_LINE[status],
             self._date(),
             content_type,
             framing,
             self.request_id,
+            self.headers_out,
             b"" if self._keep_alive else b"connection: close\r\n",
         )
 
@@ -327,13 +332,18 @@ def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
 
 
-def _key_in(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """Return the API key of a request; `Authorization: Bearer` wins over `x-api-key`."""
-    found = None
+def _identity_in(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
+    """Return the API key of a request and the tenant it names.
+
+    `Authorization: Bearer` wins over `x-api-key`.
+    """
+    bearer = key = tenant = None
     for name, value in headers:
-        if name == b"authorization":
+        if name == b"authorization" and bearer is None:
             scheme, _, secret = value.partition(b" ")
-            return secret.strip() if scheme.lower() == b"bearer" else b"?"
-        if name == b"x-api-key":
-            found = value.strip()
-    return found
+            bearer = secret.strip() if scheme.lower() == b"bearer" else b"?"
+        elif name == b"x-api-key":
+            key = value.strip()
+        elif name == b"x-tenant-id":
+            tenant = value.strip()
+    return bearer if bearer is not None else key, tenant

@@ -38,7 +38,7 @@ def fault_of(error: BaseException) -> Fault:
     _, status, code = known
     message = str(error) or "the answer took too long"
     if isinstance(error, RequestError):
-        status = 404 if error.code == "model_not_found" else status
+        status = 404 if error.code in _NOT_THERE else status
         return _fault(status, message, error.code or code, error.param)
     if isinstance(error, LimitExceeded):
         wait = b"%d" % max(1, math.ceil(error.retry_after_s))
@@ -56,6 +56,7 @@ _KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
     (StoreUnavailable, 503, "accounting_unavailable"),
     (TimeoutError, 504, "timeout"),
 )
+_NOT_THERE = frozenset(("model_not_found", "not_found"))
 _HEADERS = {401: ((b"www-authenticate", b"Bearer"),), 503: ((b"retry-after", b"2"),)}
 
 

@@ -25,10 +25,10 @@ log = logging.getLogger("penstock.gateway")
 class Engine:
     """One engine and its connections."""
 
-    __slots__ = ("name", "pool", "probe", "slow_probes", "up")
+    __slots__ = ("name", "number", "pool", "probe", "slow_probes", "up")
 
-    def __init__(self, settings: EngineSettings) -> None:
-        self.name = settings.name
+    def __init__(self, settings: EngineSettings, number: int) -> None:
+        self.name, self.number = settings.name, number
         self.probe = settings.probe.encode()
         self.pool = Pool(settings.url, _credentials(settings))
         self.up = True  # until a probe or a request says otherwise
@@ -52,12 +52,19 @@ class Fleet:
     """All engines by name."""
 
     def __init__(self, engines: Iterable[EngineSettings]) -> None:
-        self._engines = {settings.name: Engine(settings) for settings in engines}
+        self._engines = {
+            settings.name: Engine(settings, number) for number, settings in enumerate(engines)
+        }
         self.is_known = False  # whether every engine was probed once
 
     def named(self, names: Iterable[str]) -> tuple[Engine, ...]:
         """Return the engines with these names."""
         return tuple(self._engines[name] for name in names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The engines' names by number."""
+        return tuple(self._engines)
 
     def gauges(self) -> Iterator[Family]:
         """Health and outstanding work of every engine, for Prometheus."""

@@ -1,18 +1,21 @@
 """The front of one gateway: every hot request enters here and leaves with an answer on its way."""
 
-from penstock.gateway.admission import Admission, Tenant
+from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charge, Charges, Short
+from penstock.gateway.demand import Asked, bounded, demand_of
 from penstock.gateway.faults import fault_of
 from penstock.gateway.fields import (
     ChatRequest,
-    CompletionRequest,
     ask_for_usage,
     read_chat,
     read_completion,
 )
-from penstock.gateway.meters import Meters
+from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.relay import Order, Relay
 from penstock.gateway.turns import Turns
+from penstock.gateway.waiting import Waiting
 from penstock.ground.errors import PenstockError
 
 CHAT = b"/v1/chat/completions"
@@ -23,8 +26,8 @@ HOT_PATHS = frozenset((CHAT, COMPLETIONS))
 class Front:
     """Admits, reads, routes; then a `Relay` or a turn answers."""
 
-    def __init__(self, admission: Admission, meters: Meters, turns: Turns) -> None:
-        self._admission, self._meters, self._turns = admission, meters, turns
+    def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
+        self._admission, self._charges, self._turns = admission, charges, turns
 
     def begin(self, client: Client, path: bytes, secret: bytes | None, body: bytes) -> Answer:
         """Start answering one request.
@@ -32,37 +35,57 @@ class Front:
         Raises:
             PenstockError: it is refused; nothing was sent to any engine.
         """
+        caller, model = None, ""
         try:
-            tenant = self._admission.admit(secret)
-            if path == CHAT:
-                return self._chat(client, tenant, body)
-            return self._relay(client, COMPLETIONS, tenant, read_completion(body), body)
+            caller = self._admission.identify(secret, client.claimed_tenant)
+            self._admission.admit(caller)
+            request: Asked = read_chat(body) if path == CHAT else read_completion(body)
+            model = request.model
+            route = self._admission.resolve(caller, model)
+            return self._answer(client, path, (caller, route), request, body)
         except PenstockError as error:
-            self._meters.refuse(fault_of(error).status)
+            self._charges.meters.refuse(fault_of(error).status)
+            if caller is not None:
+                client.headers_out = limit_headers(caller)
+                self._charges.refused(caller, model, client.request_id)
             raise
 
-    def _chat(self, client: Client, tenant: Tenant, body: bytes) -> Answer:
-        request = read_chat(body)
-        if tenant.tools and request.leaves_tools_to_us:
-            route = self._admission.resolve(tenant, request.model)
-            return self._turns.begin(client, tenant, route, request.streams, body)
-        return self._relay(client, CHAT, tenant, request, body)
-
-    def _relay(
-        self,
-        client: Client,
-        path: bytes,
-        tenant: Tenant,
-        request: ChatRequest | CompletionRequest,
-        body: bytes,
+    def _answer(
+        self, client: Client, path: bytes, way: tuple[Caller, Route], request: Asked, body: bytes
     ) -> Answer:
-        route = self._admission.resolve(tenant, request.model)
+        caller, route = way
+        body = bounded(caller, request, body)
+        demand = demand_of(request, body, route.context)
+        try:
+            charge = self._charges.open(caller, route, client.request_id, demand)
+        except Short as short:
+            if self._charges.clerk is None:
+                raise
+            return Waiting(
+                client,
+                self._charges,
+                lambda: self._answer(client, path, way, request, body),
+                short,
+                caller,
+            )
+        client.headers_out = limit_headers(caller)
+        try:
+            return self._go(client, path, charge, request, body)
+        except BaseException:
+            charge.settle("refused", None, 0, 0.0)
+            raise
+
+    def _go(
+        self, client: Client, path: bytes, charge: Charge, request: Asked, body: bytes
+    ) -> Answer:
+        if charge.caller.tools and isinstance(request, ChatRequest) and request.leaves_tools_to_us:
+            return self._turns.begin(client, charge, request.streams, body)
         hide_usage = request.streams and not request.wants_usage
         order = Order(
             path=path,
             body=ask_for_usage(body, request) if hide_usage else body,
-            route=route,
-            meter=self._meters.of(tenant.name, route.model),
+            route=charge.route,
+            charge=charge,
             streams=request.streams,
             hide_usage=hide_usage,
         )

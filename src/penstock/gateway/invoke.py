@@ -2,8 +2,13 @@
 
 import msgspec
 
-from penstock.gateway.admission import Admission, Tenant
+from penstock.gateway.admission import Admission
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charges
+from penstock.gateway.demand import bounded, demand_of
+from penstock.gateway.fields import read_chat
 from penstock.gateway.turns import Turns
+from penstock.gateway.waiting import open_patiently
 from penstock.ground.errors import RequestError
 
 
@@ -31,27 +36,34 @@ class InvokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Invoker:
     """Answers `/invoke` by one chat turn."""
 
-    def __init__(self, admission: Admission, turns: Turns) -> None:
-        self._admission, self._turns = admission, turns
+    def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
+        self._admission, self._charges, self._turns = admission, charges, turns
 
-    async def invoke(self, tenant: Tenant, body: bytes, request_id: bytes) -> dict[str, object]:
+    async def invoke(self, caller: Caller, body: bytes, request_id: bytes) -> dict[str, object]:
         """Return `generated_text`, the prompt and the parameters that were used.
 
         Raises:
             RequestError: the body is wrong or the model does not exist.
+            LimitExceeded: a limit or a budget is reached.
             EngineError: no engine could answer.
         """
         try:
             request = msgspec.json.decode(body, type=InvokeRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError("the body is wrong", why=str(error), code="invalid_body") from None
-        models = self._admission.models_of(tenant)
+        models = self._admission.models_of(caller)
         if request.model is None and not models:
-            raise self._admission.no_such_model(tenant, "")
-        route = self._admission.resolve(tenant, request.model or models[0].name)
-        finished = await self._turns.ask(
-            tenant, route, _chat_body(request, route.model), request_id
-        )
+            raise self._admission.no_such_model(caller, "")
+        route = self._admission.resolve(caller, request.model or models[0].name)
+        body = _chat_body(request, route.model)
+        chat = read_chat(body)
+        body = bounded(caller, chat, body)
+        demand = demand_of(chat, body, route.context)
+        charge = await open_patiently(self._charges, caller, route, request_id, demand)
+        try:
+            finished = await self._turns.ask(charge, body, request_id)
+        finally:
+            charge.settle("client_gone", None, 0, 0.0)  # where the turn has not begun
         return {
             "generated_text": finished.message.content or "",
             "prompt": request.prompt,

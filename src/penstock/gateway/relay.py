@@ -14,9 +14,9 @@ from penstock.engines.conduit.framing import framed, unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
+from penstock.gateway.charges import Charge
 from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import Engine, least_busy
-from penstock.gateway.meters import Meter
 from penstock.gateway.passage import Passage, Usage, read_usage
 from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
@@ -30,7 +30,7 @@ class Order:
     path: bytes
     body: bytes
     route: Route
-    meter: Meter
+    charge: Charge
     streams: bool
     hide_usage: bool
 
@@ -40,6 +40,7 @@ class Relay:
 
     __slots__ = (
         "_client",
+        "_counted",
         "_engine",
         "_exchange",
         "_head",
@@ -66,6 +67,7 @@ class Relay:
         self.takes_framed = order.streams and client.takes_chunks
         self._started = False
         self._open = True
+        self._counted = False
         self._head: Head | None = None
         self._parts: list[bytes] = []
         self._size = 0
@@ -75,6 +77,7 @@ class Relay:
 
     def _ask(self) -> Exchange:
         order = self._order
+        order.charge.asked(self._engine.number)
         return self._engine.pool.post(order.path, order.body, self, self._client.request_id)
 
     # Sink: the engine's side
@@ -170,12 +173,23 @@ class Relay:
         return self._order.streams and head is not None and head.status == 200 and head.is_stream
 
     def _write(self, data: bytes) -> None:
+        self._note()
         if self._started:
             self._client.write(data)
             return
         self._started = True
-        self._order.meter.ttft.add(time.perf_counter() - self._since_s)
+        self._order.charge.first_byte(time.perf_counter() - self._since_s)
         self._client.write(self._client.head(200, EVENT_STREAM, None) + data)
+
+    def _note(self) -> None:
+        """Note how far the answer has come, before the client has it."""
+        passage, charge = self._passage, self._order.charge
+        if passage.usage is None:
+            charge.passed(passage.events)
+        elif not self._counted:
+            self._counted = passage.done
+            seconds = time.perf_counter() - self._since_s
+            charge.counted(passage.usage, done=passage.done, seconds=seconds)
 
     def _close_stream(self, outcome: str) -> None:
         self._settle(outcome)
@@ -197,12 +211,11 @@ class Relay:
 
     def _settle(self, outcome: str, usage: Usage | None = None) -> None:
         self._open = False
-        self._order.meter.settle(
-            outcome,
-            usage or self._passage.usage,
-            max(0, self._passage.events - 1),  # the first event carries the role, not a token
-            time.perf_counter() - self._since_s,
-        )
+        usage = usage or self._passage.usage
+        # The first event of a stream carries the role, not a token.
+        passed_on = 0 if usage is not None else max(0, self._passage.events - 1)
+        seconds = time.perf_counter() - self._since_s
+        self._order.charge.settle(outcome, usage, passed_on, seconds)
 
 
 def _usage_of(body: bytes) -> Usage | None:

@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,13 +21,34 @@ _LAST_WORDS_S, _LAST_WORDS = 1.0, 100
 log = logging.getLogger("penstock.gateway")
 
 
+class Background(Protocol):
+    """What runs beside the server."""
+
+    async def start(self) -> None:
+        """Get ready; nothing is served before."""
+
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Return what runs until it is cancelled."""
+
+    async def stop(self) -> None:
+        """Finish what is left; nothing is served any more."""
+
+
 class GatewayServer:
     """Serves until it is told to stop (SIGINT or SIGTERM)."""
 
-    def __init__(self, settings: Settings, begin: Begin, app: Starlette, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        begin: Begin,
+        app: Starlette,
+        fleet: Fleet,
+        background: Background | None = None,
+    ) -> None:
+        """`background` runs beside the server: started before it listens, stopped after it."""
         protocol = functools.partial(Doorway, begin=begin, hot_paths=HOT_PATHS, settings=settings)
         app.router.lifespan_context = self._lifespan
-        self._fleet = fleet
+        self._fleet, self._background = fleet, background
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -55,16 +77,20 @@ class GatewayServer:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        background = self._background
+        if background is not None:
+            await background.start()
         async with asyncio.TaskGroup() as group:
-            tasks = (
-                group.create_task(self._fleet.watch()),
-                group.create_task(self._sweep()),
-            )
+            loops = [self._fleet.watch(), self._sweep()]
+            loops += background.loops() if background is not None else ()
+            tasks = [group.create_task(loop) for loop in loops]
             yield
             await self._end_answers()
             for task in tasks:
                 task.cancel()
         await self._fleet.close()
+        if background is not None:
+            await background.stop()
 
     async def _end_answers(self) -> None:
         """Tell the clients whose answers took longer than the time to drain."""

@@ -9,17 +9,18 @@ from contextlib import aclosing
 import msgspec
 
 from penstock.chat.calls import Bounds
-from penstock.chat.events import Chunk, Event, Finished, ToolFinished
+from penstock.chat.events import Chunk, Event, Finished, ToolFinished, ToolStarted
 from penstock.chat.ports import Tool
 from penstock.chat.request import TurnRequest, read_request
 from penstock.chat.toolbox import Toolbox
 from penstock.chat.turn import Turn
 from penstock.engines.conduit.framing import framed
-from penstock.gateway.admission import Route, Tenant
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charge
 from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
-from penstock.gateway.meters import Meter, Meters
+from penstock.gateway.meters import Meters
 from penstock.gateway.passage import CachedTokens, Usage
 from penstock.gateway.settings import Settings
 from penstock.gateway.upstream import Upstream
@@ -39,16 +40,16 @@ class Turns:
         Raises:
             UserError: a tenant is granted a tool that does not exist.
         """
-        known = {tool.name: tool for tool in tools}
-        self._boxes: dict[str, Toolbox] = {}
+        self._known = {tool.name: tool for tool in tools}
+        self._boxes: dict[tuple[str, ...], Toolbox] = {}
         for tenant in settings.tenants:
-            if missing := [name for name in tenant.tools if name not in known]:
+            if missing := self.unknown(tenant.tools):
                 raise UserError(
                     f"tenant {tenant.name} is granted a tool that does not exist",
                     why=", ".join(missing),
-                    fix=f"There are: {', '.join(known)}",
+                    fix=f"There are: {', '.join(self._known)}",
                 )
-            self._boxes[tenant.name] = Toolbox([known[name] for name in tenant.tools])
+            self._box(tenant.tools)
         bounds = settings.tools
         self._bounds = Bounds(
             max_rounds=bounds.max_rounds,
@@ -58,47 +59,55 @@ class Turns:
         )
         self._meters = meters
 
-    def definitions_for(self, tenant: Tenant) -> msgspec.Raw:
-        """Return the JSON list of tools granted to `tenant`, in OpenAI's form."""
-        return self._boxes[tenant.name].definitions
+    def unknown(self, names: Sequence[str]) -> list[str]:
+        """Return those of `names` that are no tool of this gateway."""
+        return [name for name in names if name not in self._known]
 
-    def begin(
-        self, client: Client, tenant: Tenant, route: Route, streams: bool, body: bytes
-    ) -> "TurnAnswer":
+    def _box(self, names: tuple[str, ...]) -> Toolbox:
+        box = self._boxes.get(names)
+        if box is None:
+            tools = [self._known[name] for name in names if name in self._known]
+            box = self._boxes[names] = Toolbox(tools)
+        return box
+
+    def definitions_for(self, caller: Caller) -> msgspec.Raw:
+        """Return the JSON list of tools granted to `caller`, in OpenAI's form."""
+        return self._box(caller.tools).definitions
+
+    def begin(self, client: Client, charge: Charge, streams: bool, body: bytes) -> "TurnAnswer":
         """Start a turn that answers `client`.
 
         Raises:
             RequestError: a field does not go with the gateway's tools.
         """
-        run = self._run(tenant, route, read_request(body), client.request_id)
+        run = self._run(charge, read_request(body), client.request_id)
         return TurnAnswer(client, run, streams)
 
-    async def ask(self, tenant: Tenant, route: Route, body: bytes, request_id: bytes) -> Finished:
+    async def ask(self, charge: Charge, body: bytes, request_id: bytes) -> Finished:
         """Run a turn to its end and return its answer.
 
         Raises:
             EngineError: no engine could answer.
         """
-        run = self._run(tenant, route, read_request(body), request_id)
+        run = self._run(charge, read_request(body), request_id)
         async with aclosing(run.events()) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event
         raise AssertionError("a turn ends with Finished or with an error")
 
-    def _run(
-        self, tenant: Tenant, route: Route, request: TurnRequest, request_id: bytes
-    ) -> "_Run":
-        upstream = Upstream(route, _CHAT, request_id)
-        turn = Turn(request, upstream, self._boxes[tenant.name], self._bounds)
-        return _Run(turn, self._meters.of(tenant.name, route.model), self._meters)
+    def _run(self, charge: Charge, request: TurnRequest, request_id: bytes) -> "_Run":
+        upstream = Upstream(charge, _CHAT, request_id)
+        turn = Turn(request, upstream, self._box(charge.caller.tools), self._bounds)
+        return _Run(turn, charge, self._meters)
 
 
 class _Run:
     """One turn and its account: whatever ends it, what it used is counted, once."""
 
-    def __init__(self, turn: Turn, meter: Meter, meters: Meters) -> None:
-        self._turn, self.meter, self._meters = turn, meter, meters
+    def __init__(self, turn: Turn, charge: Charge, meters: Meters) -> None:
+        self._turn, self.charge, self._meters = turn, charge, meters
+        self._passed = 1
         self.since_s = time.perf_counter()
         self.expired = False
 
@@ -110,6 +119,7 @@ class _Run:
                 async for event in events:
                     if isinstance(event, ToolFinished):
                         self._count_call(event)
+                    self._note(event)
                     yield event
             outcome = "complete"
         except EngineError as error:
@@ -123,18 +133,31 @@ class _Run:
 
     def _count_call(self, event: ToolFinished) -> None:
         name = "unknown" if event.outcome == "unknown" else event.name
-        self._meters.tool_called(name, self.meter.tenant, event.outcome, event.seconds)
+        self._meters.tool_called(name, self.charge.caller.name, event.outcome, event.seconds)
+
+    def _note(self, event: Event) -> None:
+        """Note how far the turn has come, before the client has it."""
+        if isinstance(event, Chunk):
+            self._passed += 1
+            self.charge.passed(self._passed)
+        elif isinstance(event, ToolStarted | Finished):
+            seconds = time.perf_counter() - self.since_s
+            done = isinstance(event, Finished)
+            self.charge.counted(self._usage(), done=done, seconds=seconds)
 
     def settle(self, outcome: str) -> None:
+        """Close the account, once."""
+        seconds = time.perf_counter() - self.since_s
+        self.charge.settle(outcome, self._usage(), self._turn.unreported_deltas, seconds)
+
+    def _usage(self) -> Usage:
         turn = self._turn
         cached = (turn.usage.prompt_tokens_details or {}).get("cached_tokens", 0)
-        usage = Usage(
+        return Usage(
             turn.usage.prompt_tokens,
             turn.usage.completion_tokens,
             CachedTokens(cached) if cached else None,
         )
-        seconds = time.perf_counter() - self.since_s
-        self.meter.settle(outcome, usage, turn.unreported_deltas, seconds)
 
 
 class TurnAnswer:
@@ -144,6 +167,8 @@ class TurnAnswer:
         self._client, self._run = client, run
         self._begun = False
         self._task = asyncio.create_task(self._stream() if streams else self._plain())
+        # A task that is cancelled before it has begun runs none of its code.
+        self._task.add_done_callback(lambda _: run.settle("client_gone"))
 
     async def _plain(self) -> None:
         try:
@@ -185,7 +210,7 @@ class TurnAnswer:
         payload = framed(data) if self._client.takes_chunks else data
         if not self._begun:
             self._begun = True
-            self._run.meter.ttft.add(time.perf_counter() - self._run.since_s)
+            self._run.charge.first_byte(time.perf_counter() - self._run.since_s)
             payload = self._client.head(200, EVENT_STREAM, None) + payload
         self._client.write(payload)
 

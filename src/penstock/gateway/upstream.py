@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
-from penstock.gateway.admission import Route
+from penstock.gateway.charges import Charge
 from penstock.gateway.fleet import Engine, least_busy
 from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
@@ -18,8 +18,10 @@ _MAX_ERROR_BODY = 1 << 20
 class Upstream:
     """Satisfies `chat.ports.Engine`: asks the least busy engine, or another if it is gone."""
 
-    def __init__(self, route: Route, path: bytes, request_id: bytes) -> None:
-        self._route, self._path, self._request_id = route, path, request_id
+    def __init__(self, charge: Charge, path: bytes, request_id: bytes) -> None:
+        self._charge, self._route = charge, charge.route
+        self._path, self._request_id = path, request_id
+        self._rounds = 0
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """Yield the raw body of the engine's streamed answer, cut anywhere.
@@ -28,11 +30,16 @@ class Upstream:
             EngineUnavailable: no engine took the request.
             EngineRefused: the engine answered with an error.
             EngineDied: the engine went away.
+            LimitExceeded: the budget does not reach for a further round.
         """
+        self._rounds += 1
+        if self._rounds > 1:
+            await self._charge.next_round(body)
         tried: tuple[Engine, ...] = ()
         engine, begun = least_busy(self._route.engines), False
         while True:
             inbox = _Inbox()
+            self._charge.asked(engine.number)
             exchange = engine.pool.post(self._path, body, inbox, self._request_id)
             inbox.exchange = exchange
             try:

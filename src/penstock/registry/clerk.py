@@ -20,8 +20,8 @@ from penstock.ground.errors import StoreUnavailable
 from penstock.registry.entries import Entry
 from penstock.registry.purse import Purse
 from penstock.registry.slots import SLOTS, Owner, SlotFile, read_slots, spill
-from penstock.registry.stores.accounts import AccountStore, Changes
-from penstock.registry.stores.books import BookStore
+from penstock.registry.stores.changes import Changes
+from penstock.registry.stores.ports import Accounts, Books
 
 _WATCH_EVERY_S = 0.4
 _WORK_EVERY_S = 0.2
@@ -54,8 +54,8 @@ class Clerk:
 
     def __init__(
         self,
-        accounts: AccountStore,
-        books: BookStore,
+        accounts: Accounts,
+        books: Books,
         slots: SlotFile,
         *,
         on_changes: Callable[[Changes], None],
@@ -125,7 +125,13 @@ class Clerk:
             except TimeoutError:
                 pass
             self._wake.clear()
-            await self.step()
+            try:
+                await self.step()
+            except Exception as error:
+                # A defect must not end the only task that writes the ledger.
+                log.exception("the ledger could not be written")
+                self._refuse_demands(StoreUnavailable(f"the clerk failed: {error!r}"))
+                await asyncio.sleep(1.0)
 
     async def step(self) -> None:
         """Do all that is to be done now."""

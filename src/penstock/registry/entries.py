@@ -37,5 +37,6 @@ OUTCOMES = (
     "timeout",
     "refused",
     "gateway_died",
+    "failed",
 )
 """Every way a request can end; its place here is its number in a slot file: only append."""

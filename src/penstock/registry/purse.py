@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from penstock.ground.clock import Clock
 from penstock.registry.records import NANO, Budgets, windows_of
-from penstock.registry.stores.books import LeaseId
+from penstock.registry.stores.ports import LeaseId
 
 _SHARE = 64
 """A purse is filled with a sixty-fourth of its budget at a time, where its use is not higher."""

@@ -45,6 +45,8 @@ _END_AT = _RUN_AT + _RUN.size
 _TEXT_AT = _END_AT + _END.size
 _EVENTS_AT = _RUN_AT + 2
 _EVENTS = struct.Struct("<I")
+_ENGINE = struct.Struct("<H")
+_FLOAT = struct.Struct("<f")
 MAX_TEXT = SLOT - _TEXT_AT
 NO_ENGINE = 0xFFFF
 
@@ -129,7 +131,7 @@ class SlotFile:
 
     def asked(self, at: int, engine: int) -> None:
         """Note which engine was asked."""
-        _RUN.pack_into(self._map, at + _RUN_AT, engine, 0, 0.0)
+        _ENGINE.pack_into(self._map, at + _RUN_AT, engine)
 
     def passed(self, at: int, events: int) -> None:
         """Note how many events have gone to the client."""
@@ -148,7 +150,7 @@ class SlotFile:
 
     def first_byte(self, at: int, ttft_ms: float) -> None:
         """Note when the client got its first bytes."""
-        struct.pack_into("<f", self._map, at + _EVENTS_AT + 4, ttft_ms)
+        _FLOAT.pack_into(self._map, at + _EVENTS_AT + 4, ttft_ms)
 
     def entries(self, slots: list[int]) -> list[Entry]:
         """Return the entries of settled slots."""
@@ -164,6 +166,11 @@ class SlotFile:
         for at in slots:
             buffer[at] = _FREE
         self._free.extend(slots)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether many slots are free."""
+        return len(self._free) > SLOTS // 4
 
     @property
     def open(self) -> int:

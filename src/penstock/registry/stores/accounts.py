@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import RowMapping, Table, insert, select, update
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.ground.clock import Clock
 from penstock.ground.errors import RequestError
 from penstock.registry.records import KeyRecord, Policy, TenantRecord
+from penstock.registry.stores.changes import Changes
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.tables import keys, meta, tenants
 
@@ -19,15 +19,6 @@ _VERSION = "version"
 _policy = msgspec.json.Decoder(Policy).decode
 _KEPT = 500
 """Rows of one statement: below the number of parameters that databases take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What is new since the version that was asked for."""
-
-    version: int
-    tenants: tuple[TenantRecord, ...] = ()
-    keys: tuple[KeyRecord, ...] = ()
 
 
 class AccountStore:

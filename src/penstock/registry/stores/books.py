@@ -13,7 +13,6 @@ unknown can be sent again.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,26 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.registry.entries import Entry
 from penstock.registry.records import windows_of
 from penstock.registry.stores.database import Database
+from penstock.registry.stores.ports import Grant, LeaseId
 from penstock.registry.stores.tables import leases, ledger, spending
 
 _CHUNK = 500
 _LOCK = ""
 """The day of the row that those who lease from one scope stand in line for."""
-
-
-class LeaseId(NamedTuple):
-    """One budget in one window. `scope` is `tenant:NAME` or `key:ID`, `unit` usd or tokens."""
-
-    scope: str
-    unit: str
-    window: str
-
-
-class Grant(NamedTuple):
-    """What a gateway holds now of a budget, and what nobody holds; nano-dollars or tokens."""
-
-    held: int
-    left: int
 
 
 class BookStore:

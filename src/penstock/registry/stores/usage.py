@@ -1,9 +1,9 @@
 """Questions to the ledger: sums by tenant, key, model, day..., and the entries themselves."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from penstock.ground.errors import RequestError
 from penstock.registry.entries import Entry
@@ -12,7 +12,6 @@ from penstock.registry.stores.database import Database
 from penstock.registry.stores.tables import ledger
 
 GROUPS = ("tenant", "key_id", "model", "adapter", "engine", "outcome", "day")
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class Question:
 
 class UsageStore:
     """Answers questions about what was used."""
+
+    PAGE = 1000
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -60,31 +61,26 @@ class UsageStore:
             rows = (await connection.execute(query)).mappings().all()
         return [_shown(dict(row), by) for row in rows if row["requests"]]
 
-    async def entries(self, question: Question) -> AsyncIterator[Entry]:
-        """Yield matching entries in order of admission."""
-        last: tuple[float, str] | None = None
-        while True:
-            query = self._page(question, last)
-            async with self._database.begin() as connection:
-                rows = (await connection.execute(query)).all()
-            for row in rows:
-                yield Entry(*row)
-            if len(rows) < _PAGE:
-                return
-            last = (rows[-1].admitted_s, rows[-1].request_id)
+    async def page(self, question: Question, after: str | None = None) -> list[Entry]:
+        """Return up to `PAGE` matching entries in order of admission.
 
-    @staticmethod
-    def _page(question: Question, last: tuple[float, str] | None) -> Select:  # type: ignore[type-arg]
+        `after` is `admitted_s,request_id` of the last one of the page before.
+
+        Raises:
+            RequestError: `after` is not of that form.
+        """
         query = (
             select(ledger)
             .where(_matches(question))
             .order_by(ledger.c.admitted_s, ledger.c.request_id)
-            .limit(_PAGE)
+            .limit(self.PAGE)
         )
-        if last is None:
-            return query
-        same = and_(ledger.c.admitted_s == last[0], ledger.c.request_id > last[1])
-        return query.where((ledger.c.admitted_s > last[0]) | same)
+        if after is not None:
+            admitted_s, request_id = _place(after)
+            same = and_(ledger.c.admitted_s == admitted_s, ledger.c.request_id > request_id)
+            query = query.where((ledger.c.admitted_s > admitted_s) | same)
+        async with self._database.begin() as connection:
+            return [Entry(*row) for row in (await connection.execute(query)).all()]
 
     def _group(self, name: str) -> ColumnElement[str]:
         if name != "day":
@@ -122,3 +118,11 @@ def _shown(row: dict[str, object], by: Sequence[str]) -> dict[str, object]:
     names = {name: row[name] for name in by}
     counts = {name: int(str(row[name])) for name in ("requests", *(name for name, _ in _SUMS[:3]))}
     return {**names, **counts, "usd": int(str(row["cost_nano_usd"])) / NANO}
+
+
+def _place(after: str) -> tuple[float, str]:
+    seconds, _, request_id = after.partition(",")
+    try:
+        return float(seconds), request_id
+    except ValueError:
+        raise RequestError("`after` is wrong", param="after", code="invalid_value") from None

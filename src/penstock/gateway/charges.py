@@ -1,0 +1,284 @@
+"""The account of one request: opened before an engine is asked, settled however it ends.
+
+To open one, every limit and every budget is asked, worst case first; whatever refuses, the others
+get back what they gave. Nothing here waits: where a purse is too light to tell, `Short` is raised,
+and `gateway/waiting.py` waits for the clerk and tries again.
+"""
+
+import time
+
+from penstock.gateway.admission import Route
+from penstock.gateway.caller import Caller
+from penstock.gateway.demand import Demand, round_of
+from penstock.gateway.meters import Meter, Meters
+from penstock.gateway.passage import Usage
+from penstock.ground.clock import Clock
+from penstock.ground.errors import BudgetExceeded, LimitExceeded, RequestError
+from penstock.registry.clerk import Clerk
+from penstock.registry.entries import OUTCOMES
+from penstock.registry.gate import Gate
+from penstock.registry.purse import Purse, Take, put_back, window_ends_s
+from penstock.registry.records import Price
+from penstock.registry.slots import End, SlotFile
+
+_OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
+_BYTES_A_TOKEN = 4.0
+_NOT_SERVED = frozenset(("refused", "engine_refused", "failed"))
+
+
+class Short(Exception):
+    """A purse holds too little to tell; the clerk must be asked for `amount`."""
+
+    def __init__(self, purse: Purse, amount: int) -> None:
+        super().__init__(purse.lease)
+        self.purse, self.amount = purse, amount
+
+
+class Charges:
+    """Opens charges."""
+
+    def __init__(
+        self,
+        meters: Meters,
+        clerk: Clerk | None,
+        *,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
+    ) -> None:
+        """Without a `clerk` only limits and metrics are kept: no budgets, no ledger."""
+        self.meters, self.clerk = meters, clerk
+        self.slots: SlotFile | None = clerk.slots if clerk else None
+        self.clock, self.wall = clock, wall
+        self._ratios: dict[str, float] = {}
+
+    def open(self, caller: Caller, route: Route, request_id: bytes, demand: Demand) -> "Charge":
+        """Open the account of one request.
+
+        Raises:
+            LimitExceeded: a limit or a budget is reached.
+            RequestError: a budget needs to know how long the answer may be.
+            Short: a purse must grow before it is known.
+            StoreUnavailable: usage cannot be recorded.
+        """
+        now_s = self.wall()
+        prompt = self.guess(route.model, demand.body_bytes)
+        gates = caller.gates if route.gate is None else (*caller.gates, route.gate)
+        charge = Charge(self, caller, route, self.meters.of(caller.name, route.model))
+        charge.demand, charge.prompt = demand, prompt
+        if caller.purses and self.clerk is not None:
+            charge.takes = self._reserve(caller, route, demand, now_s)
+        try:
+            charge.gates = self._enter(caller, gates, prompt + (demand.asked or 0))
+            charge.taken = prompt + (demand.asked or 0)
+            if self.slots is not None:
+                text = request_id + caller.identity + route.identity
+                charge.slot = self.slots.admit(text, prompt, route.price, now_s)
+        except BaseException:
+            put_back(charge.takes)
+            for gate in charge.gates:
+                gate.leave(charge.taken, 0)
+            raise
+        if self.clerk is not None:
+            self.clerk.used_s[caller.key_id] = now_s
+        return charge
+
+    def refused(self, caller: Caller, model: str, request_id: bytes) -> None:
+        """Write a request that was refused into the ledger."""
+        if self.slots is None or not self.slots.has_room:
+            return
+        text = request_id + caller.identity + model[:100].replace("\0", " ").encode() + b"\0"
+        slot = self.slots.admit(text, 0, Price(), self.wall())
+        self.slots.settle(slot, End(_OUTCOME["refused"], False, 0, 0, 0, 0, 0.0))
+
+    def guess(self, model: str, body_bytes: int) -> int:
+        """Return the tokens a prompt of so many bytes is likely to have, from what was seen."""
+        return int(body_bytes / self._ratios.get(model, _BYTES_A_TOKEN)) + 1
+
+    def learn(self, model: str, body_bytes: int, prompt_tokens: int) -> None:
+        """Remember how many tokens a body had."""
+        if prompt_tokens:
+            ratio = self._ratios.get(model, _BYTES_A_TOKEN)
+            self._ratios[model] = ratio + (body_bytes / prompt_tokens - ratio) * 0.02
+
+    def _reserve(
+        self, caller: Caller, route: Route, demand: Demand, now_s: float
+    ) -> tuple[Take, ...]:
+        takes: list[Take] = []
+        try:
+            for purses in caller.purses:
+                for purse in purses.current(now_s):
+                    takes.append(self.take(purse, route, demand))
+                    purse.used_s = self.clock()
+        except BaseException:
+            put_back(takes)
+            raise
+        return tuple(takes)
+
+    def take(self, purse: Purse, route: Route, demand: Demand) -> Take:
+        """Reserve the worst case of `demand`; raises as `open` does."""
+        if not demand.is_bounded:
+            raise RequestError(
+                "`max_tokens` is missing",
+                why="there is a budget, and the longest answer of this model is not known",
+                fix="Send `max_tokens`.",
+                param="max_tokens",
+                code="missing_parameter",
+            )
+        if purse.lease.unit == "usd":
+            amount = route.price.worst(demand.prompt, demand.completion)
+        else:
+            amount = demand.prompt + demand.completion
+        if not purse.take(amount):
+            if amount > purse.cap or self.clock() < purse.refused_until_s:
+                raise over_budget(purse, amount, self.wall())
+            raise Short(purse, amount)
+        if purse.is_low(amount) and self.clerk is not None:
+            self.clerk.ask_for(purse, amount)
+        return Take(purse, amount)
+
+    @staticmethod
+    def _enter(caller: Caller, gates: tuple[Gate, ...], tokens: int) -> tuple[Gate, ...]:
+        for number, gate in enumerate(gates):
+            refusal = gate.enter(tokens)
+            if refusal is not None:
+                for entered in gates[:number]:
+                    entered.leave(tokens, 0)
+                raise LimitExceeded(
+                    f"tenant {caller.name} has reached its limit",
+                    why=refusal.limit,
+                    retry_after_s=refusal.retry_after_s,
+                )
+        return gates
+
+
+class Charge:
+    """One request's account; `settle` counts once, whatever is called again."""
+
+    __slots__ = (
+        "_charges",
+        "caller",
+        "demand",
+        "gates",
+        "meter",
+        "open",
+        "prompt",
+        "route",
+        "slot",
+        "taken",
+        "takes",
+    )
+    demand: Demand
+
+    def __init__(self, charges: Charges, caller: Caller, route: Route, meter: Meter) -> None:
+        self._charges, self.caller, self.route, self.meter = charges, caller, route, meter
+        self.takes: tuple[Take, ...] = ()
+        self.gates: tuple[Gate, ...] = ()
+        self.slot = 0
+        self.prompt = self.taken = 0
+        self.open = True
+
+    def asked(self, engine: int) -> None:
+        """Engine number `engine` has been asked."""
+        if self.slot and self._charges.slots is not None:
+            self._charges.slots.asked(self.slot, engine)
+
+    def first_byte(self, seconds: float) -> None:
+        """The client gets its first bytes, `seconds` after it asked."""
+        self.meter.ttft.add(seconds)
+        if self.slot and self._charges.slots is not None:
+            self._charges.slots.first_byte(self.slot, seconds * 1000)
+
+    def passed(self, events: int) -> None:
+        """So many events will have gone to the client in a moment."""
+        if self.slot and self._charges.slots is not None:
+            self._charges.slots.passed(self.slot, events)
+
+    def counted(self, usage: Usage, *, done: bool, seconds: float) -> None:
+        """The engine has told its count, and the client is about to see the end."""
+        if self.slot and self._charges.slots is not None:
+            outcome = _OUTCOME["complete" if done else "gateway_died"]
+            end = self._end(outcome, usage, 0, seconds)
+            self._charges.slots.count(self.slot, end._replace(estimated=not done))
+
+    def settle(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
+        """Close the account; see `Meter.settle`. `passed_on` counts what `usage` does not."""
+        if not self.open:
+            return
+        self.open = False
+        self.meter.settle(outcome, usage, passed_on, seconds)
+        end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
+        tokens = end.prompt + end.completion
+        for gate in self.gates:
+            gate.leave(self.taken, tokens)
+        for take in self.takes:
+            unit = take.purse.lease.unit
+            take.purse.settle(take.amount, end.cost if unit == "usd" else tokens)
+        charges = self._charges
+        if usage is not None and not passed_on:
+            charges.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
+        if self.slot and charges.slots is not None:
+            charges.slots.settle(self.slot, end)
+
+    def _end(self, outcome: int, usage: Usage | None, passed_on: int, seconds: float) -> End:
+        prompt = cached = completion = 0
+        estimated = False
+        if usage is not None:
+            prompt, cached = usage.prompt_tokens, usage.cached_tokens
+            completion = usage.completion_tokens or 0
+        if passed_on or usage is None:
+            name = OUTCOMES[outcome]
+            if passed_on or name not in _NOT_SERVED | {"engine_died"}:
+                prompt, completion = prompt or self.prompt, completion + passed_on
+                estimated = True
+        cached = min(cached, prompt)
+        cost = self.route.price.cost(prompt, cached, completion)
+        return End(outcome, estimated, prompt, cached, completion, cost, seconds * 1000)
+
+    async def next_round(self, body: bytes) -> None:
+        """Reserve for a further round of a turn, which asks the engine `body`.
+
+        Raises:
+            LimitExceeded: a budget does not reach for it.
+        """
+        charges = self._charges
+        clerk = charges.clerk
+        if not self.takes or clerk is None:
+            return
+        demand = round_of(body, self.route.context, self.demand)
+        more: list[Take] = []
+        try:
+            for held in self.takes:
+                more.append(await self._take_more(clerk, held.purse, demand))
+        except BaseException:
+            put_back(more)
+            raise
+        self.takes = tuple(
+            Take(a.purse, a.amount + b.amount) for a, b in zip(self.takes, more, strict=True)
+        )
+
+    async def _take_more(self, clerk: Clerk, purse: Purse, demand: Demand) -> Take:
+        charges = self._charges
+        try:
+            return charges.take(purse, self.route, demand)
+        except Short as short:
+            await clerk.grow(purse, short.amount)
+        try:
+            return charges.take(purse, self.route, demand)
+        except Short as short:
+            raise over_budget(purse, short.amount, charges.wall()) from None
+
+
+def over_budget(purse: Purse, amount: int, now_s: float) -> BudgetExceeded:
+    """Return the error of a request that `purse` cannot pay."""
+    lease = purse.lease
+    if lease.unit == "usd":
+        need, left = f"{amount / 1e9:.6f} USD", f"{(purse.free + purse.left) / 1e9:.6f} USD"
+    else:
+        need, left = f"{amount} tokens", f"{purse.free + purse.left} tokens"
+    whose, _, name = lease.scope.partition(":")
+    return BudgetExceeded(
+        f"the budget of {whose} {name} for {lease.window} does not reach for this request",
+        why=f"at worst it costs {need}, and {left} are left",
+        fix="A smaller `max_tokens` costs less.",
+        retry_after_s=window_ends_s(lease.window) - now_s,
+    )
