@@ -1,13 +1,19 @@
 """Engines that play a script, and gateways over them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
+from tests.engines.embedded.engine_process import EngineProcess
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine, wait_until
+from tests.gateway.adapters import write_random_adapter
 from tests.gateway.gateway_process import GatewayProcess, settings_for
+from tests.gateway.real_engines import MODEL, NAME, RealEngine
+from tests.vllm_engine import VllmEngines
 
-from penstock.gateway.settings import ToolSettings
+from penstock.gateway.settings import ModelSettings, ToolSettings
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +66,40 @@ def gateway(_gateway: GatewayProcess, engine: ScriptedEngine) -> GatewayProcess:
     """A gateway over `engine`, shared by all tests: `alice`, `bob` and `tiny` have keys."""
     wait_until(lambda: _gateway.get("/ready", None).status_code == 200)
     return _gateway
+
+
+ADAPTERS = ("poet", "pirate", "lawyer")
+
+
+@pytest.fixture(scope="session")
+def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random adapters for the shipped model."""
+    root = tmp_path_factory.mktemp("adapters")
+    return {
+        name: write_random_adapter(root / name, MODEL, seed) for seed, name in enumerate(ADAPTERS)
+    }
+
+
+@pytest.fixture(scope="session")
+def embedded_url(adapters: dict[str, Path]) -> Iterator[str]:
+    """The embedded engine with the shipped model."""
+    modules = [f"{name}={folder}" for name, folder in adapters.items()]
+    arguments = ["--served-model-name", NAME, "--enable-lora", "--max-loras", "8"]
+    with EngineProcess(*arguments, "--lora-modules", *modules) as engine:
+        yield engine.url
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("vllm", marks=pytest.mark.vllm)])
+def real(request: pytest.FixtureRequest, adapters: dict[str, Path]) -> Iterator[RealEngine]:
+    """Gateway and engine: once the embedded one, once the real vLLM."""
+    kind = request.param
+    if kind == "vllm":
+        engines: VllmEngines = request.getfixturevalue("vllm_engines")
+        url = engines.url(MODEL, name=NAME, adapters=adapters)
+    else:
+        url = request.getfixturevalue("embedded_url")
+    settings = settings_for({"engine": url}, NAME)
+    models = [ModelSettings(name, ("engine",), parent=NAME) for name in adapters]
+    settings = msgspec.structs.replace(settings, models=(settings.models[0], *models))
+    with GatewayProcess(settings) as gateway:
+        yield RealEngine(kind, url, gateway)

@@ -1,0 +1,27 @@
+"""A gateway over an engine that computes: the embedded one or the real vLLM."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tests.gateway.gateway_process import GatewayProcess
+
+MODEL = Path("src/penstock/engines/embedded/model").resolve()
+NAME = "penstock-tiny"
+
+
+@dataclass(frozen=True)
+class RealEngine:
+    """One running engine with the shipped model and the gateway before it."""
+
+    kind: str
+    url: str
+    gateway: GatewayProcess
+
+    def running(self) -> float:
+        """What the engine itself says of the requests it computes or holds."""
+        text = httpx.get(f"{self.url}/metrics", timeout=10).text
+        found = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:{.*})? (\S+)$", text, re.M)
+        assert found
+        return sum(map(float, found))
