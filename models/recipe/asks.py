@@ -17,6 +17,9 @@ ARTICLES = ("a", "a", "an", "the", "some")
 OPENERS = (
     "please ",
     "hey, ",
+    "hi! ",
+    "hello. ",
+    "could you please tell me, ",
     "hi, ",
     "hello, ",
     "so, ",

@@ -4,6 +4,7 @@ Real words are held out by file (`held_out_*.txt`); made-up strings by a checksu
 and evaluation can both invent as many as they like and never meet.
 """
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,12 @@ class Lexicon:
     def is_held_out(self, text: str) -> bool:
         """Whether a made-up string belongs to the evaluation (case does not matter)."""
         low = text.lower()
-        return low in self.reserved or zlib.crc32(low.encode()) % HELD_OUT_SHARE == 0
+        return self._names_reserved(low) or zlib.crc32(low.encode()) % HELD_OUT_SHARE == 0
+
+    def _names_reserved(self, low: str) -> bool:
+        words = re.findall(r"[^\W_]+", low)
+        runs = (words[i : i + n] for n in (1, 2, 3) for i in range(len(words)))
+        return low in self.reserved or any(" ".join(run) in self.reserved for run in runs)
 
 
 def load_lexicon() -> Lexicon:
