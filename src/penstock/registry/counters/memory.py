@@ -45,20 +45,15 @@ class Bucket:
         self._seen_s = now_s
         if self._level < 1.0:
             return (1.0 - self._level) / self.rate
-        if self._today >= self.per_day and (wait_s := self._until_tomorrow()):
-            return wait_s
-        self._level -= 1.0
-        self._today += 1
-        return 0.0
-
-    def _until_tomorrow(self) -> float:
-        """Start a new day when it has come; else return the seconds until it does."""
         wall_s = self._wall()
         day = int(wall_s // DAY_S)
         if day != self._day:
             self._day, self._today = day, 0
-            return 0.0
-        return (day + 1) * DAY_S - wall_s
+        if self._today >= self.per_day:
+            return (day + 1) * DAY_S - wall_s
+        self._level -= 1.0
+        self._today += 1
+        return 0.0
 
     @property
     def left(self) -> int:
