@@ -64,6 +64,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _model,
         _adapters,
         _tenants,
+        _priced_and_limited,
         _target,
         _load,
         _addresses,
@@ -190,6 +191,22 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
             if tool not in BUILT_IN_TOOLS:
                 path = ("tenants", name, "tools", index)
                 yield _unknown_name(path, "tool", tool, list(BUILT_IN_TOOLS))
+
+
+def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
+    known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
+    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
+    for section, names in (("prices", manifest.prices), ("limits", manifest.limits)):
+        for name in names:
+            if name not in known and not foreign:
+                yield _unknown_name((section, name), "model", name, known)
+    if manifest.prices:
+        return
+    for name, tenant in manifest.tenants.items():
+        for field in ("usd_per_day", "usd_per_month"):
+            if getattr(tenant, field) is not None:
+                what = f"tenants.{name}.{field} has no effect: no model has a price"
+                yield Flaw(("tenants", name, field), what, "Give prices.")
 
 
 def _unknown_name(path: Path, kind: str, name: str, known: list[str]) -> Flaw:

@@ -146,6 +146,55 @@ class Tenant(Section):
     """Requests that may come at once before the rate applies."""
     requests_per_day: int = Field(default=10_000, ge=1)
     """Requests in one UTC day."""
+    tokens_per_minute: int | None = Field(default=None, ge=1, examples=[100_000])
+    """Sustained tokens a minute, prompt and answer together; none is no limit."""
+    concurrent_requests: int | None = Field(default=None, ge=1, examples=[20])
+    """Requests at the same time, in each gateway process; none is no limit."""
+    max_tokens: int | None = Field(default=None, ge=1, examples=[2048])
+    """Longest answer one request may ask for, tokens; none is no limit."""
+    usd_per_day: float | None = Field(default=None, ge=0, examples=[10])
+    """Dollars in one UTC day, at the prices of `prices`; none is no bound."""
+    usd_per_month: float | None = Field(default=None, ge=0, examples=[200])
+    """Dollars in one UTC month; none is no bound."""
+    tokens_per_day: int | None = Field(default=None, ge=0, examples=[1_000_000])
+    """Tokens in one UTC day, prompt and answer together; none is no bound."""
+    tokens_per_month: int | None = Field(default=None, ge=0, examples=[20_000_000])
+    """Tokens in one UTC month; none is no bound."""
+    alarm_at: float = Field(default=0.8, gt=0, le=1)
+    """Share of a budget at which the log warns, 0 to 1."""
+
+
+class Price(Section):
+    """What a model's tokens cost a tenant, dollars a million."""
+
+    prompt: float = Field(default=0, ge=0, examples=[0.5])
+    """Tokens of the prompt."""
+    cached: float | None = Field(default=None, ge=0, examples=[0.05])
+    """Prompt tokens that the engine had in its cache; none means as other prompt tokens."""
+    completion: float = Field(default=0, ge=0, examples=[1.5])
+    """Tokens of the answer."""
+
+
+class Limit(Section):
+    """What all tenants together may ask of one model; none is no limit."""
+
+    requests_per_second: float | None = Field(default=None, gt=0, examples=[100])
+    """Sustained requests a second."""
+    burst: int | None = Field(default=None, ge=1, examples=[200])
+    """Requests that may come at once; none means two seconds' worth."""
+    requests_per_day: int | None = Field(default=None, ge=1, examples=[1_000_000])
+    """Requests in one UTC day."""
+    tokens_per_minute: int | None = Field(default=None, ge=1, examples=[1_000_000])
+    """Sustained tokens a minute, prompt and answer together."""
+    concurrent_requests: int | None = Field(default=None, ge=1, examples=[64])
+    """Requests at the same time, in each gateway process."""
+
+
+class Registry(Section):
+    """Where tenants, keys, budgets and usage are kept."""
+
+    url: Secret | None = Field(default=None, examples=["${env:DATABASE_URL}"])
+    """Reference to the URL of a PostgreSQL database; none means SQLite in `.penstock/`."""
 
 
 class Tools(Section):
@@ -207,6 +256,17 @@ class Manifest(Section):
         default_factory=dict, examples=[{"org-a": {"models": ["*"], "tools": ["calculate_math"]}}]
     )
     """Customers by name; none means one tenant `default` that may use everything."""
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        examples=[{"org-a": {"prompt": 0.5, "completion": 1.5}}],
+    )
+    """Prices by model or adapter; what is not listed costs nothing."""
+    limits: dict[str, Limit] = Field(
+        default_factory=dict, examples=[{"org-a": {"concurrent_requests": 64}}]
+    )
+    """Limits by model or adapter, for all tenants together."""
+    registry: Registry = Field(default=Registry(), examples=[{"url": "${env:DATABASE_URL}"}])
+    """Where tenants, keys, budgets and usage are kept."""
     tools: Tools = Field(default=Tools(), examples=[{"max_rounds": 5}])
     """Built-in tools and the bounds of the tool loop."""
     gateway: Gateway = Field(default=Gateway(), examples=[{"port": 8080}])
