@@ -16,9 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+    from penstock.chat.sources import Toolboxes
     from penstock.engines.launch import Launch
     from penstock.gateway.admission import Admission
-    from penstock.gateway.settings import EngineSettings, Settings, TenantSettings
+    from penstock.gateway.settings import (
+        EngineSettings,
+        ModelSettings,
+        RegistrySettings,
+        Settings,
+        TenantSettings,
+    )
     from penstock.gateway.turns import Turns
     from penstock.manifest.model import Manifest
     from penstock.registry.office import Office
@@ -32,7 +39,6 @@ def run_gateway(settings_path: Path) -> int:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
 
-    from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
     from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
@@ -59,13 +65,7 @@ def run_gateway(settings_path: Path) -> int:
     admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
     office = _office(settings, admission, fleet.names) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
-    weather = None
-    if settings.tools.weather_url:
-        from penstock.chat.tools.open_meteo import OpenMeteo
-
-        weather = OpenMeteo(settings.tools.weather_url)
-    tools = builtin_tools(BuiltinSettings(weather, settings.tools.database))
-    turns = Turns(settings, tools, meters)
+    turns = Turns(settings, _toolboxes(settings), meters)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -81,6 +81,25 @@ def run_gateway(settings_path: Path) -> int:
     server = GatewayServer(settings, front.begin, cold.app(), fleet, office)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
+
+
+def _toolboxes(settings: Settings) -> Toolboxes:
+    """Put the tools together; what a source needs is imported where there is one."""
+    from penstock.chat.sources import BuiltinSource, Source, Toolboxes
+    from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
+
+    weather = None
+    if settings.tools.weather_url:
+        from penstock.chat.tools.open_meteo import OpenMeteo
+
+        weather = OpenMeteo(settings.tools.weather_url)
+    built_in = builtin_tools(BuiltinSettings(weather, settings.tools.database))
+    sources: list[Source] = [BuiltinSource(tool) for tool in built_in]
+    if settings.tools.sources:
+        from penstock.chat.tools.assembly import assemble
+
+        sources += assemble(settings.tools.sources, [each.name for each in settings.tenants])
+    return Toolboxes.of(sources)
 
 
 def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
@@ -149,18 +168,29 @@ def local_stack(
         UserError: the manifest asks for what cannot be had on this machine.
         EngineUnavailable: nothing answers at `engine.url`.
     """
+    import msgspec
+
     from penstock.engines.launch import Launch
     from penstock.registry import keys
     from penstock.targets.local.ports import free_port
     from penstock.targets.local.stack import LocalStack
-    from penstock.targets.local.state import home
+    from penstock.targets.local.state import admin_key_file, home
 
     launches, served, url = _engines(manifest)
     tenants = _tenants(manifest, tools)
     secrets = {tenant.name: keys.new_secret() for tenant in tenants}
+    admin = keys.new_secret()
     gateway = manifest.gateway
     listen = gateway.port or free_port(gateway.host)
-    settings = _settings(manifest, launches, served, url, tenants, secrets, listen)
+    settings = _settings(
+        manifest, _engine_settings(manifest, launches, url), served, tenants, secrets
+    )
+    settings = msgspec.structs.replace(
+        settings,
+        port=listen,
+        registry=_registry(manifest, home(directory)),
+        admin=keys.digest_of(admin.encode()).hex(),
+    )
     path = home(directory) / "gateway.json"
     shown = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     return LocalStack(
@@ -176,7 +206,7 @@ def local_stack(
         tenant_keys=secrets,
         model=served,
         directory=directory,
-        files={path: settings},
+        files={path: msgspec.json.encode(settings), admin_key_file(directory): admin.encode()},
         engine_url=url or "",
     )
 
@@ -231,6 +261,7 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
     """
     from penstock.gateway.settings import TenantSettings
     from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Tenant
+    from penstock.registry.records import Budgets
 
     shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
     sole = Tenant(tools=BUILT_IN_TOOLS if shipped else ())
@@ -243,33 +274,35 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
             requests_per_second=tenant.requests_per_second,
             burst=tenant.burst,
             requests_per_day=tenant.requests_per_day,
+            tokens_per_minute=tenant.tokens_per_minute,
+            concurrent_requests=tenant.concurrent_requests,
+            max_tokens=tenant.max_tokens,
+            budgets=Budgets(
+                usd_per_day=tenant.usd_per_day,
+                usd_per_month=tenant.usd_per_month,
+                tokens_per_day=tenant.tokens_per_day,
+                tokens_per_month=tenant.tokens_per_month,
+                alarm=tenant.alarm_at,
+            ),
         )
         for name, tenant in tenants.items()
     )
 
 
-def _settings(  # noqa: PLR0913, PLR0917 - everything the gateway is told comes together here
+def _settings(
     manifest: Manifest,
-    launches: Sequence[Launch],
+    engines: tuple[EngineSettings, ...],
     served: str,
-    url: str | None,
     tenants: Sequence[TenantSettings],
     secrets: dict[str, str],
-    port: int,
-) -> bytes:
-    import msgspec
-
-    from penstock.gateway.settings import KeySettings, ModelSettings, Settings, ToolSettings
+) -> Settings:
+    from penstock.gateway.settings import KeySettings, Settings, ToolSettings
     from penstock.registry import keys
 
-    engines = _engine_settings(manifest, launches, url)
-    names = tuple(engine.name for engine in engines)
     gateway, tools = manifest.gateway, manifest.tools
-    models = [ModelSettings(served, names, context=manifest.model.context)]
-    models += [ModelSettings(name, names, parent=served) for name in manifest.adapters]
-    settings: Settings = Settings(
+    return Settings(
         engines=engines,
-        models=tuple(models),
+        models=_models(manifest, served, tuple(engine.name for engine in engines)),
         tenants=tuple(tenants),
         keys=tuple(
             KeySettings(keys.digest_of(secret.encode()).hex(), keys.hint_of(secret), tenant)
@@ -277,13 +310,61 @@ def _settings(  # noqa: PLR0913, PLR0917 - everything the gateway is told comes 
         ),
         tools=ToolSettings(**tools.model_dump()),
         host=gateway.host,
-        port=port,
         max_body_bytes=gateway.max_body_bytes,
         max_header_bytes=gateway.max_header_bytes,
         request_timeout_s=gateway.request_timeout_s,
         body_timeout_s=gateway.body_timeout_s,
     )
-    return msgspec.json.encode(settings)
+
+
+def _models(
+    manifest: Manifest, served: str, engines: tuple[str, ...]
+) -> tuple[ModelSettings, ...]:
+    """Return every model and adapter with its price, limits and longest prompt plus answer."""
+    from penstock.gateway.settings import ModelSettings
+    from penstock.registry.records import Limits, Price
+
+    context = manifest.model.context or _context(manifest)
+
+    def one(name: str, parent: str | None) -> ModelSettings:
+        price, limit = manifest.prices.get(name), manifest.limits.get(name)
+        return ModelSettings(
+            name,
+            engines,
+            parent,
+            context,
+            Price.per_million(price.prompt, price.cached, price.completion) if price else Price(),
+            Limits(**limit.model_dump()) if limit else Limits(),
+        )
+
+    return (one(served, None), *(one(name, served) for name in manifest.adapters))
+
+
+def _context(manifest: Manifest) -> int | None:
+    """Return the context the model was made for, where its folder is on this machine."""
+    from importlib.resources import files
+
+    from penstock.engines.model_folder import read_facts
+    from penstock.manifest.model import SHIPPED_MODEL
+
+    source = manifest.model.id
+    if manifest.engine_kind == "openai":
+        return None
+    if source == SHIPPED_MODEL:
+        source = str(files("penstock.engines.embedded") / "model")
+    return read_facts(source, {}).context or None
+
+
+def _registry(manifest: Manifest, home: Path) -> RegistrySettings:
+    from penstock.gateway.settings import RegistrySettings
+    from penstock.manifest.references import parse
+
+    folder, reference = str(home / "usage"), manifest.registry.url
+    if reference is None:
+        return RegistrySettings(folder, database=str(home / "registry.db"))
+    where = parse(reference)
+    where.resolve(os.environ)
+    return RegistrySettings(folder, database_env=where.name)
 
 
 def _engine_settings(

@@ -60,6 +60,11 @@ def home(directory: Path) -> Path:
     return directory / ".penstock"
 
 
+def admin_key_file(directory: Path) -> Path:
+    """Where the key of the running stack's admin API lies, for its owner alone."""
+    return home(directory) / "admin.key"
+
+
 def find_directory(start: Path) -> Path:
     """The nearest folder, `start` or above it, in which a stack runs or ran; else `start`."""
     for folder in (start, *start.parents):
