@@ -9,14 +9,15 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from penstock.chat.sources import Toolboxes
+    from penstock.chat.sources import Source, Toolboxes
+    from penstock.chat.tools.described import SourceSettings
     from penstock.engines.launch import Launch
     from penstock.gateway.admission import Admission
     from penstock.gateway.settings import (
@@ -85,7 +86,7 @@ def run_gateway(settings_path: Path) -> int:
 
 def _toolboxes(settings: Settings) -> Toolboxes:
     """Put the tools together; what a source needs is imported where there is one."""
-    from penstock.chat.sources import BuiltinSource, Source, Toolboxes
+    from penstock.chat.sources import BuiltinSource, Toolboxes
     from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
 
     weather = None
@@ -95,11 +96,31 @@ def _toolboxes(settings: Settings) -> Toolboxes:
         weather = OpenMeteo(settings.tools.weather_url)
     built_in = builtin_tools(BuiltinSettings(weather, settings.tools.database))
     sources: list[Source] = [BuiltinSource(tool) for tool in built_in]
-    if settings.tools.sources:
-        from penstock.chat.tools.assembly import assemble
-
-        sources += assemble(settings.tools.sources, [each.name for each in settings.tenants])
+    sources += [_tool_source(told) for told in settings.tools.sources]
     return Toolboxes.of(sources)
+
+
+def _tool_source(told: SourceSettings) -> Source:
+    if told.operations:
+        from penstock.chat.tools.http_source import http_source
+
+        return http_source(told, os.environ)
+    if told.queries:
+        from penstock.chat.tools.sql_source import database_address, sql_source
+        from penstock.chat.tools.sql_tool import Database, SqliteDatabase
+
+        address = database_address(told, os.environ)
+        database: Database
+        if "://" in address:
+            from penstock.chat.tools.postgres import PostgresDatabase
+
+            database = PostgresDatabase(address)
+        else:
+            database = SqliteDatabase(Path(address))
+        return sql_source(told, database)
+    from penstock.chat.tools.entry_point import python_source
+
+    return python_source(told, os.environ)
 
 
 def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
@@ -382,3 +403,20 @@ def _engine_settings(
         EngineSettings(f"engine-{number}" if many else "engine", launch.url)
         for number, launch in enumerate(launches, 1)
     )
+
+
+def write_parquet(entries: Iterable[dict[str, object]], path: Path) -> int:
+    """Write ledger entries as Parquet; returns how many.
+
+    Raises:
+        MachineError: pyarrow is not installed.
+    """
+    from penstock.ground.errors import MachineError
+
+    try:
+        from penstock.registry import parquet
+    except ImportError:
+        raise MachineError(
+            "Parquet needs pyarrow", fix="Install it: pip install 'penstock[parquet]'"
+        ) from None
+    return parquet.write(entries, path)

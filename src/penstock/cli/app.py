@@ -38,6 +38,11 @@ COMMANDS = {
     "engines": Entry("penstock.cli.engines", "Show the engines of this machine, or install one."),
     "chat": Entry("penstock.cli.chat", "Talk to the model in the terminal."),
     "invoke": Entry("penstock.cli.invoke", "Send one prompt and print the answer."),
+    "tenants": Entry(
+        "penstock.cli.tenants", "Show, make, change or switch off the tenants of a gateway."
+    ),
+    "keys": Entry("penstock.cli.keys", "Show, make, rotate, switch off or revoke API keys."),
+    "usage": Entry("penstock.cli.usage", "Show what was used, or export the ledger's entries."),
     "schema": Entry("penstock.cli.schema", "Print the JSON Schema of penstock.yaml."),
 }
 

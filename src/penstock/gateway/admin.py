@@ -17,6 +17,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from penstock.gateway.admin_forms import (
+    KeyChange,
+    NewKey,
+    NewTenant,
+    Rotation,
+    TenantChange,
+    key_shown,
+    tenant_shown,
+)
+from penstock.gateway.admin_openapi import Body, admin_document
 from penstock.gateway.admission import Admission
 from penstock.gateway.faults import fault_of
 from penstock.gateway.replies import fault_reply, json_reply, secret_in
@@ -25,64 +35,13 @@ from penstock.ground.clock import Clock
 from penstock.ground.errors import NotAllowed, PenstockError, RequestError
 from penstock.registry import keys
 from penstock.registry.office import Office
-from penstock.registry.records import NAME, Budgets, KeyRecord, Limits, Policy, TenantRecord
+from penstock.registry.records import NAME, KeyRecord, Policy, TenantRecord
 from penstock.registry.stores.accounts import policy_text
 
 T = TypeVar("T", bound=msgspec.Struct)
+Action = Callable[[Request], Awaitable[Response]]
 _MAX_BODY = 65_536
 _MAX_PAGE = 10_000
-_DEFAULT_LIMITS = Limits(requests_per_second=50, burst=100, requests_per_day=10_000)
-
-
-class NewTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tenant to be made."""
-
-    name: str
-    models: tuple[str, ...] = ("*",)
-    tools: tuple[str, ...] = ()
-    limits: Limits = _DEFAULT_LIMITS
-    budgets: Budgets = Budgets()
-
-
-class TenantChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is given is changed."""
-
-    models: tuple[str, ...] | UnsetType = UNSET
-    tools: tuple[str, ...] | UnsetType = UNSET
-    limits: Limits | UnsetType = UNSET
-    budgets: Budgets | UnsetType = UNSET
-    disabled: bool | UnsetType = UNSET
-
-
-class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key to be made. Without a tenant and with `admin`, it opens this API."""
-
-    tenant: str | None = None
-    admin: bool = False
-    label: str = ""
-    models: tuple[str, ...] | None = None
-    tools: tuple[str, ...] | None = None
-    limits: Limits = Limits()
-    budgets: Budgets = Budgets()
-    expires_in_s: float | None = None
-
-
-class KeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is given is changed; `expires_in_s: null` takes the end away."""
-
-    label: str | UnsetType = UNSET
-    models: tuple[str, ...] | UnsetType | None = UNSET
-    tools: tuple[str, ...] | UnsetType | None = UNSET
-    limits: Limits | UnsetType = UNSET
-    budgets: Budgets | UnsetType = UNSET
-    disabled: bool | UnsetType = UNSET
-    expires_in_s: float | UnsetType | None = UNSET
-
-
-class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the old key still works beside the new one, seconds."""
-
-    overlap_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +55,39 @@ class Admin:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
-        from_table = (
-            ("/admin/tenants", "GET", self.list_tenants),
-            ("/admin/tenants", "POST", self.create_tenant),
-            ("/admin/tenants/{name}", "GET", self.show_tenant),
-            ("/admin/tenants/{name}", "PATCH", self.change_tenant),
-            ("/admin/keys", "GET", self.list_keys),
-            ("/admin/keys", "POST", self.create_key),
-            ("/admin/keys/{id}", "GET", self.show_key),
-            ("/admin/keys/{id}", "PATCH", self.change_key),
-            ("/admin/keys/{id}", "DELETE", self.revoke_key),
-            ("/admin/keys/{id}/rotate", "POST", self.rotate_key),
-            ("/admin/usage", "GET", self.sums),
-            ("/admin/usage/entries", "GET", self.entries),
+        from_table: tuple[tuple[str, str, Action, Body], ...] = (
+            ("/admin/tenants", "GET", self.list_tenants, None),
+            ("/admin/tenants", "POST", self.create_tenant, NewTenant),
+            ("/admin/tenants/{name}", "GET", self.show_tenant, None),
+            ("/admin/tenants/{name}", "PATCH", self.change_tenant, TenantChange),
+            ("/admin/keys", "GET", self.list_keys, None),
+            ("/admin/keys", "POST", self.create_key, NewKey),
+            ("/admin/keys/{id}", "GET", self.show_key, None),
+            ("/admin/keys/{id}", "PATCH", self.change_key, KeyChange),
+            ("/admin/keys/{id}", "DELETE", self.revoke_key, None),
+            ("/admin/keys/{id}/rotate", "POST", self.rotate_key, Rotation),
+            ("/admin/usage", "GET", self.sums, None),
+            ("/admin/usage/entries", "GET", self.entries, None),
         )
-        by_path: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
-        for path, method, action in from_table:
+        by_path: dict[str, dict[str, Action]] = {}
+        for path, method, action, _ in from_table:
             by_path.setdefault(path, {})[method] = action
+        described = admin_document(
+            tuple(
+                (path, method, _summary(action), body) for path, method, action, body in from_table
+            )
+        )
+
+        async def openapi(request: Request) -> Response:
+            return json_reply(described)
+
+        by_path["/admin/openapi.json"] = {"GET": openapi}
         return [
-            *(
-                Route(path, partial(self._guard, actions), methods=list(actions))
-                for path, actions in by_path.items()
-            ),
+            Route(path, partial(self._guard, actions), methods=list(actions))
+            for path, actions in by_path.items()
         ]
 
-    async def _guard(
-        self, actions: dict[str, Callable[[Request], Awaitable[Response]]], request: Request
-    ) -> Response:
+    async def _guard(self, actions: dict[str, Action], request: Request) -> Response:
         """Let in who has an admin key; nobody else learns what there is."""
         try:
             secret = secret_in(request)
@@ -323,48 +288,8 @@ class Admin:
             )
 
 
-def tenant_shown(tenant: TenantRecord) -> dict[str, object]:
-    """Return a tenant as the API shows it."""
-    policy = tenant.policy
-    return {
-        "name": tenant.name,
-        "models": policy.models,
-        "tools": policy.tools,
-        "limits": policy.limits,
-        "budgets": policy.budgets,
-        "disabled": tenant.disabled,
-        "source": tenant.source,
-        "created_s": tenant.created_s,
-    }
-
-
-def key_shown(key: KeyRecord, now_s: float) -> dict[str, object]:
-    """Return a key as the API shows it: never its digest."""
-    policy = key.policy
-    return {
-        "id": key.id,
-        "prefix": key.hint,
-        "tenant": key.tenant,
-        "admin": key.is_admin,
-        "label": key.label,
-        "models": policy.models,
-        "tools": policy.tools,
-        "limits": policy.limits,
-        "budgets": policy.budgets,
-        "state": _state(key, now_s),
-        "expires_s": key.expires_s,
-        "source": key.source,
-        "created_s": key.created_s,
-        "last_used_s": key.last_used_s,
-    }
-
-
-def _state(key: KeyRecord, now_s: float) -> str:
-    if key.revoked_s is not None:
-        return "revoked"
-    if key.disabled:
-        return "disabled"
-    return "active" if key.opens_at(now_s) else "expired"
+def _summary(action: Action) -> str:
+    return (action.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def _given(value: tuple[str, ...] | UnsetType | None) -> tuple[str, ...] | None:

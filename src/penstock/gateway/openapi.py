@@ -34,7 +34,7 @@ _KNOWN = {
     "seed": {"type": "integer"},
 }
 
-_ERROR = {
+ERROR_SCHEMA = {
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -72,7 +72,7 @@ def document() -> dict[str, object]:
             "description": "OpenAI-compatible, with the gateway's own tools behind it.",
         },
         "components": {
-            "schemas": {**components, "Error": _ERROR},
+            "schemas": {**components, "Error": ERROR_SCHEMA},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
