@@ -1,14 +1,23 @@
 """Grants: who gets which tools, and with what set for it."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.fakes.chat_tools import ONE_NUMBER, ActTool, returns
 
+from penstock.chat.ports import Tool
 from penstock.chat.sources import BuiltinSource, TenantSource, Toolboxes
 from penstock.chat.tools.tenant_tool import Isolation, TenantTool
 from penstock.ground.errors import ToolError
 
 A, B = returns("crm_find", 1), returns("crm_delete", 2)
-CRM = TenantSource("crm", {"org-a": (A, B), "org-b": (B,)}, frozenset({"crm_delete"}))
+
+
+def crm(tenant: str) -> Sequence[Tool]:
+    return {"org-a": (A, B), "org-b": (B,)}.get(tenant, ())
+
+
+CRM = TenantSource("crm", crm, frozenset({"crm_delete"}))
 
 
 def boxes() -> Toolboxes:
@@ -41,7 +50,7 @@ def test_unknown_sources_are_named() -> None:
 def test_approval_goes_with_the_source() -> None:
     box = boxes().box("org-a", ("crm", "count"))
     assert [name for name in box.names if box.needs_approval(name)] == ["crm_delete"]
-    everything = TenantSource("crm", {"org-a": (A,)}, frozenset("*"))
+    everything = TenantSource("crm", lambda _: (A,), frozenset("*"))
     assert Toolboxes.of([everything]).box("org-a", ("crm",)).needs_approval("crm_find")
 
 
@@ -49,7 +58,7 @@ def test_a_box_is_compiled_once_for_each_version() -> None:
     made = boxes()
     box = made.box("org-a", ("crm",))
     assert made.box("org-a", ("crm",)) is box
-    made.sources = {"crm": TenantSource("crm", {"org-a": (A,)}, version=1)}
+    made.sources = {"crm": TenantSource("crm", lambda _: (A,), version=1)}
     assert made.box("org-a", ("crm",)).names == ("crm_find",)
 
 

@@ -81,7 +81,7 @@ def test_completions_have_fields_of_their_own() -> None:
     ("fields", "ours"),
     [({}, True), ({"tools": []}, True), ({"tools": None}, True), ({"tool_choice": "auto"}, True),
      ({"tool_choice": None}, True), ({"tool_choice": "none"}, False),
-     ({"tool_choice": "required"}, False), ({"tools": [{}]}, False)],
+     ({"tool_choice": "required"}, True), ({"tools": [{}]}, True)],
 )  # fmt: skip
 def test_whose_tools_serve(fields: dict[str, object], ours: bool) -> None:
     assert read_chat(json.dumps(chat_body() | fields).encode()).leaves_tools_to_us is ours

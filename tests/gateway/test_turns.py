@@ -1,6 +1,7 @@
 """The gateway's own tools: the loop over HTTP, plain and streamed, and its ends."""
 
 import json
+from typing import Any
 
 import pytest
 from openai import APIError
@@ -11,6 +12,7 @@ from tests.fakes.gateway_answers import (
     call_events,
     chat_events,
     chunk,
+    completion,
     delta,
     plain,
     streamed,
@@ -91,23 +93,69 @@ def test_any_cut_of_a_tool_call_gives_the_same(
     assert answers == {"42"}
 
 
-def test_without_tools_of_its_own_the_tenant_gets_calls_passed_through(
+def test_calls_of_the_client_s_tools_are_handed_back(
     gateway: GatewayProcess, engine: ScriptedEngine
 ) -> None:
-    tools = [{"type": "function", "function": {"name": "mine", "parameters": {}}}]
+    """The gateway's stand beside them for alice; bob has none, so his request passes through."""
+    mine = {"type": "function", "function": {"name": "mine", "parameters": {}}}
     engine.play(streamed(call_events(("call-9", "mine", "{}"))))
-    for key in (ALICE, BOB):
-        answer = gateway.chat(key=key, stream=True, tools=tools)
+    for key, offered in ((ALICE, 4), (BOB, 1)):
+        answer = gateway.chat(key=key, stream=True, tools=[mine])
         assert '"tool_calls"' in answer.text
-        assert engine.asked[-1].json["tools"] == tools
+        assert '"call-9"' in answer.text
+        assert len(engine.asked[-1].json["tools"]) == offered
+        assert mine in engine.asked[-1].json["tools"]
+
+
+def test_a_client_tool_may_not_have_the_name_of_a_gateway_tool(
+    gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    theirs = {"type": "function", "function": {"name": "calculate_math", "parameters": {}}}
+    refused = gateway.chat(key=ALICE, tools=[theirs])
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "tool_name_taken"
+    assert gateway.chat(key=BOB, tools=[theirs]).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_sdk_resumes_a_mixed_round(
+    gateway: GatewayProcess, engine: ScriptedEngine, stream: bool
+) -> None:
+    """The client sends back what the SDK gave it; the model sees what the gateway did besides."""
+    mine: Any = {"type": "function", "function": {"name": "mine", "parameters": {}}}
+    sdk: Any = gateway.sdk()
+    engine.play(streamed(call_events(MATHS, ("call-9", "mine", "{}"))))
+    if stream:
+        with sdk.chat.completions.stream(model="scripted", messages=HI, tools=[mine]) as events:
+            done = events.get_final_completion()
+    else:
+        done = sdk.chat.completions.create(model="scripted", messages=HI, tools=[mine])
+    message = done.choices[0].message
+    assert done.choices[0].finish_reason == "tool_calls"
+    assert [call.function.name for call in message.tool_calls or ()] == ["mine"]
+    theirs = message.tool_calls[0]
+    engine.play(streamed(chat_events(["42"])))
+    told = {"role": "tool", "tool_call_id": theirs.id, "content": "seen"}
+    again = sdk.chat.completions.create(
+        model="scripted", messages=[*HI, message, told], tools=[mine]
+    )
+    assert again.choices[0].message.content == "42"
+    asked, ours, result = engine.asked[-1].json["messages"][1:]
+    assert [call["id"] for call in asked["tool_calls"]] == [MATHS[0], "call-9"]
+    assert ours["tool_call_id"] == MATHS[0]
+    assert "42" in ours["content"]
+    assert result == {"role": "tool", "tool_call_id": "call-9", "content": "seen"}
+    body = {"model": "scripted", "messages": [*HI, message.model_dump(mode="json"), told]}
+    assert gateway.post("/v1/chat/completions", body, BOB).status_code == 400
 
 
 @pytest.mark.parametrize("choice", ["none", "required"])
-def test_a_client_may_forbid_tools(
+def test_a_client_may_forbid_tools_or_ask_for_one(
     gateway: GatewayProcess, engine: ScriptedEngine, choice: str
 ) -> None:
+    engine.play(streamed(chat_events(["Hi"])) if choice == "required" else plain(completion()))
     assert gateway.chat(key=ALICE, tool_choice=choice).status_code == 200
-    assert "tools" not in engine.asked[0].json
+    assert ("tools" in engine.asked[0].json) is (choice == "required")
 
 
 def test_rounds_are_bounded(gateway: GatewayProcess, engine: ScriptedEngine) -> None:

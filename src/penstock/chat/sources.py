@@ -6,7 +6,7 @@ cannot clash. A tool as a tenant gets it is made for that tenant: with its own c
 with arguments that the model neither sees nor sets.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,19 +56,19 @@ class BuiltinSource:
 
 @dataclass(frozen=True, slots=True)
 class TenantSource:
-    """Tools made beforehand, tenant by tenant.
+    """Tools made tenant by tenant, by `make`.
 
     `approve` holds names as the model sees them; `*` is all.
     """
 
     name: str
-    by_tenant: Mapping[str, Sequence[Tool]]
+    make: Callable[[str], Sequence[Tool]]
     approve: frozenset[str] = frozenset()
     version: int = 0
 
     def tools(self, tenant: str) -> Sequence[Tool]:
-        """Return the tools of `tenant`; one it was not made for has none."""
-        return self.by_tenant.get(tenant, ())
+        """Return the tools of `tenant`."""
+        return self.make(tenant)
 
     def needs_approval(self, tool: str) -> bool:
         """Whether calls of the tool wait."""

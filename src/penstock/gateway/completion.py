@@ -46,7 +46,7 @@ def completion_of(finished: Finished) -> bytes:
             model=finished.model,
             choices=(choice,),
             usage=finished.usage,
-            metadata=Metadata(finished.tool_rounds, finished.bound),
+            metadata=finished.metadata,
         )
     )
 

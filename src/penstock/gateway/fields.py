@@ -110,9 +110,9 @@ class ChatRequest(_Sampling, kw_only=True, forbid_unknown_fields=True):
     def leaves_tools_to_us(self) -> bool:
         """Whether the gateway's own tools may serve this request.
 
-        They may where the client brought none of its own and did not forbid tools.
+        They may where the client did not forbid tools; its own may stand beside them.
         """
-        return not self.tools and self.tool_choice in (UNSET, _AUTO, _NULL)
+        return self.tool_choice != _NONE
 
 
 class CompletionRequest(_Sampling, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +125,7 @@ class CompletionRequest(_Sampling, kw_only=True, forbid_unknown_fields=True):
 
 
 _MAX_NAME = 100  # characters of a field's name that are looked at and repeated
-_AUTO, _NULL = Raw(b'"auto"'), Raw(b"null")
+_NONE = Raw(b'"none"')
 _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")

@@ -1,5 +1,6 @@
 """The front of one gateway: every hot request enters here and leaves with an answer on its way."""
 
+from penstock.chat.continuation import MARK_BYTES
 from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caller import Caller
@@ -78,7 +79,9 @@ class Front:
     def _go(
         self, client: Client, path: bytes, charge: Charge, request: Asked, body: bytes
     ) -> Answer:
-        if charge.caller.tools and isinstance(request, ChatRequest) and request.leaves_tools_to_us:
+        if isinstance(request, ChatRequest) and (
+            (charge.caller.tools and request.leaves_tools_to_us) or MARK_BYTES in body
+        ):
             return self._turns.begin(client, charge, request.streams, body)
         hide_usage = request.streams and not request.wants_usage
         order = Order(

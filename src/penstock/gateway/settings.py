@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.chat.tools.described import SourceSettings
 from penstock.registry.records import (
     Budgets,
     KeyRecord,
@@ -90,6 +91,11 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_timeout_s: float = 10.0
     turn_timeout_s: float = 120.0
     max_result_bytes: int = 16_384
+    approval_timeout_s: float = 900.0
+    """How long the answer to an approval is waited for, seconds."""
+    continuation_key_env: str | None = None
+    """Environment variable with the key that signs continuations; none means a random key."""
+    sources: tuple[SourceSettings, ...] = ()
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

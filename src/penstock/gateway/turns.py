@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -9,10 +11,10 @@ from contextlib import aclosing
 import msgspec
 
 from penstock.chat.calls import Bounds
+from penstock.chat.continuation import Continuations, MemoryLedger
 from penstock.chat.events import Chunk, Event, Finished, ToolFinished, ToolStarted
-from penstock.chat.ports import Tool
 from penstock.chat.request import TurnRequest, read_request
-from penstock.chat.toolbox import Toolbox
+from penstock.chat.sources import Toolboxes
 from penstock.chat.turn import Turn
 from penstock.engines.conduit.framing import framed
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
@@ -27,6 +29,7 @@ from penstock.gateway.upstream import Upstream
 from penstock.ground.errors import EngineError, EngineRefused, PenstockError, UserError
 
 _CHAT = b"/v1/chat/completions"
+_MIN_KEY_BYTES = 32
 
 log = logging.getLogger("penstock.gateway")
 
@@ -34,22 +37,30 @@ log = logging.getLogger("penstock.gateway")
 class Turns:
     """Starts turns with the tools each tenant is granted."""
 
-    def __init__(self, settings: Settings, tools: Sequence[Tool], meters: Meters) -> None:
+    def __init__(self, settings: Settings, toolboxes: Toolboxes, meters: Meters) -> None:
         """Compile the toolbox of every tenant.
 
+        Continuations are signed with the key in the environment variable that the settings name,
+        or with a random one, which no other replica and no later process knows.
+
         Raises:
-            UserError: a tenant is granted a tool that does not exist.
+            UserError: a tenant is granted a tool that does not exist, or two of one name; the key
+                for continuations cannot be used.
         """
-        self._known = {tool.name: tool for tool in tools}
-        self._boxes: dict[tuple[str, ...], Toolbox] = {}
+        self._toolboxes = toolboxes
         for tenant in settings.tenants:
             if missing := self.unknown(tenant.tools):
                 raise UserError(
                     f"tenant {tenant.name} is granted a tool that does not exist",
                     why=", ".join(missing),
-                    fix=f"There are: {', '.join(self._known)}",
+                    fix=f"There are: {', '.join(toolboxes.sources)}",
                 )
-            self._box(tenant.tools)
+            try:
+                toolboxes.box(tenant.name, tenant.tools)
+            except ValueError as error:
+                raise UserError(
+                    f"the tools of tenant {tenant.name} cannot be used", why=str(error)
+                ) from error
         bounds = settings.tools
         self._bounds = Bounds(
             max_rounds=bounds.max_rounds,
@@ -58,33 +69,38 @@ class Turns:
             max_result_bytes=bounds.max_result_bytes,
         )
         self._meters = meters
+        self._key = _continuation_key(bounds.continuation_key_env)
+        self._approval_s = bounds.approval_timeout_s
+        self._ledger = MemoryLedger(time.time)
 
     def unknown(self, names: Sequence[str]) -> list[str]:
         """Return those of `names` that are no tool of this gateway."""
-        return [name for name in names if name not in self._known]
-
-    def _box(self, names: tuple[str, ...]) -> Toolbox:
-        box = self._boxes.get(names)
-        if box is None:
-            tools = [self._known[name] for name in names if name in self._known]
-            box = self._boxes[names] = Toolbox(tools)
-        return box
+        return self._toolboxes.unknown(names)
 
     def definitions_for(self, caller: Caller) -> msgspec.Raw:
         """Return the JSON list of tools granted to `caller`, in OpenAI's form."""
-        return self._box(caller.tools).definitions
+        return self._toolboxes.box(caller.name, caller.tools).definitions
 
     def begin(self, client: Client, charge: Charge, streams: bool, body: bytes) -> "TurnAnswer":
         """Start a turn that answers `client`.
 
         Raises:
-            RequestError: a field does not go with the gateway's tools.
+            RequestError: a field does not go with the gateway's tools, or a tool of the client
+                has the name of one of them.
         """
-        run = self._run(charge, read_request(body), client.request_id)
+        continuations = Continuations(
+            key=self._key,
+            scope=charge.caller.name,
+            holder=charge.caller.key_id,
+            ledger=self._ledger,
+            wall=time.time,
+            approval_s=self._approval_s,
+        )
+        run = self._run(charge, read_request(body), client.request_id, continuations)
         return TurnAnswer(client, run, streams)
 
     async def ask(self, charge: Charge, body: bytes, request_id: bytes) -> Finished:
-        """Run a turn to its end and return its answer.
+        """Run a turn to its end and return its answer; calls that need approval are denied.
 
         Raises:
             EngineError: no engine could answer.
@@ -96,10 +112,30 @@ class Turns:
                     return event
         raise AssertionError("a turn ends with Finished or with an error")
 
-    def _run(self, charge: Charge, request: TurnRequest, request_id: bytes) -> "_Run":
+    def _run(
+        self,
+        charge: Charge,
+        request: TurnRequest,
+        request_id: bytes,
+        continuations: Continuations | None = None,
+    ) -> "_Run":
         upstream = Upstream(charge, _CHAT, request_id)
-        turn = Turn(request, upstream, self._box(charge.caller.tools), self._bounds)
+        box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
+        turn = Turn(request, upstream, box, self._bounds, continuations=continuations)
         return _Run(turn, charge, self._meters)
+
+
+def _continuation_key(variable: str | None) -> bytes:
+    if variable is None:
+        return secrets.token_bytes(_MIN_KEY_BYTES)
+    key = os.environ.get(variable, "").encode()
+    if len(key) < _MIN_KEY_BYTES:
+        raise UserError(
+            "the key for continuations cannot be used",
+            why=f"the environment variable {variable} holds less than {_MIN_KEY_BYTES} bytes",
+            fix=f"Set it to a long random text: export {variable}=$(openssl rand -hex 32)",
+        )
+    return key
 
 
 class _Run:

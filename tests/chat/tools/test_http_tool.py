@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from penstock.chat.tools.http_tool import Access, HttpTool, Operation, Place
+from penstock.chat.tools.described import Operation, Place
+from penstock.chat.tools.http_tool import Access, HttpTool
 from penstock.ground.errors import ToolError
 
 SECRET = {"authorization": "Bearer s3cret"}

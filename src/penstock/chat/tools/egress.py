@@ -174,7 +174,8 @@ class EgressTransport(httpx.AsyncBaseTransport):
             answer = await self._pool.handle_async_request(asked)
         return httpx.Response(
             status_code=answer.status,
-            headers=answer.headers,
+            # A cookie would carry one tenant's session into another's call.
+            headers=[pair for pair in answer.headers if pair[0].lower() != b"set-cookie"],
             stream=_Body(answer.stream),
             extensions=answer.extensions,
         )

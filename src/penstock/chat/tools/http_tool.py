@@ -7,34 +7,19 @@ segment. Answers are read to a bound; a redirect is followed only within the sam
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from penstock.chat.tools.described import BODY, Operation, Place
 from penstock.ground.errors import ToolError
-
-Place = Literal["path", "query", "header", "body"]
-BODY = "body"
-"""The argument that is the whole body, where the body is not an object with properties."""
 
 _READ_BYTES = 1_048_576
 _REDIRECTS = 3
 _SHOWN_ERROR = 500
 _PLAIN = {"accept": "application/json", "accept-encoding": "identity"}
 _IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """One operation: `places` says where each argument goes, `parameters` is their schema."""
-
-    name: str
-    description: str
-    method: str
-    path: str
-    parameters: dict[str, object]
-    places: dict[str, Place] = {}
 
 
 @dataclass(frozen=True, slots=True)

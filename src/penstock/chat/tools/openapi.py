@@ -7,7 +7,7 @@ others are refused, so that reading a document never fetches anything.
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from penstock.chat.tools.http_tool import BODY, Operation, Place
+from penstock.chat.tools.described import BODY, Operation, Place
 from penstock.ground.errors import UserError
 
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options")

@@ -1,0 +1,66 @@
+"""PostgreSQL behind `sql_tool`: a small pool, and transactions that can only read."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import asyncpg  # type: ignore[import-untyped]
+
+from penstock.chat.tools.sql_tool import MAX_ROWS, TIMEOUT_S, Row, numbered
+from penstock.ground.errors import ToolError
+
+_CONNECTIONS = 5
+_OPEN_S = 5.0
+
+
+class PostgresDatabase:
+    """Satisfies `sql_tool.Database`; connects when it is first asked."""
+
+    def __init__(self, url: str) -> None:
+        """`url` may hold a password; it is never shown."""
+        self._url = url
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def rows(self, sql: str, values: Mapping[str, object], tenant: str) -> Sequence[Row]:
+        """Return the rows; see `Database.rows`."""
+        text, names = numbered(sql)
+        try:
+            async with asyncio.timeout(_OPEN_S + TIMEOUT_S):
+                pool = await self._opened()
+                async with pool.acquire() as connection:
+                    return await self._read(
+                        connection, text, [values[name] for name in names], tenant
+                    )
+        except (asyncpg.QueryCanceledError, TimeoutError) as error:
+            raise ToolError("the query took too long") from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            raise ToolError("the database cannot be reached", transient=True) from error
+        except (asyncpg.PostgresError, ValueError) as error:
+            raise ToolError("the query failed") from error
+
+    async def _read(
+        self, connection: asyncpg.Connection, text: str, values: list[object], tenant: str
+    ) -> Sequence[Row]:
+        async with connection.transaction(readonly=True):
+            # Prepared: the protocol takes one statement only, so none can be added behind it.
+            await connection.execute(
+                "SELECT set_config('penstock.tenant', $1, true),"
+                " set_config('statement_timeout', $2, true)",
+                tenant,
+                str(int(TIMEOUT_S * 1000)),
+            )
+            cursor = await connection.cursor(text, *values)
+            return [dict(row) for row in await cursor.fetch(MAX_ROWS + 1)]
+
+    async def _opened(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._url, min_size=0, max_size=_CONNECTIONS, timeout=_OPEN_S
+                )
+            return self._pool
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._pool is not None:
+            await self._pool.close()
