@@ -21,7 +21,11 @@ class RealEngine:
 
     def running(self) -> float:
         """What the engine itself says of the requests it computes or holds."""
-        text = httpx.get(f"{self.url}/metrics", timeout=10).text
-        found = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:{.*})? (\S+)$", text, re.M)
-        assert found
+        return self.metric("num_requests_running") + self.metric("num_requests_waiting")
+
+    def metric(self, name: str) -> float:
+        """The engine's own `vllm:NAME`."""
+        text = httpx.get(f"{self.url}/metrics", timeout=30).text
+        found = re.findall(rf"^vllm:{name}(?:{{.*}})? (\S+)$", text, re.M)
+        assert found, f"no vllm:{name}"
         return sum(map(float, found))

@@ -13,7 +13,7 @@ from tests.fakes.gateway_answers import (
     plain,
     streamed,
 )
-from tests.fakes.gateway_engine import HEALTHY, SICK, Act, ScriptedEngine, wait_until
+from tests.fakes.gateway_engine import HEALTHY, SICK, Act, Script, ScriptedEngine, wait_until
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, settings_for
 
 from penstock.ground import metrics
@@ -107,12 +107,12 @@ def test_metrics_count_right(gateway: GatewayProcess, engine: ScriptedEngine) ->
     before = counts()
     usage = USAGE | {"prompt_tokens_details": {"cached_tokens": 5}}
     stream = streamed(chat_events(["a", "b", "c"]))
-    cut_short = [*stream[:4], Act.DIE]
+    cut_short: Script = [*stream[:4], Act.DIE]
     engine.play(
         plain(completion(usage=usage)),
         stream,
         plain({"error": {"message": "x"}}, "400 Bad"),
-        [Act.DIE],
+        (Act.DIE,),
         cut_short,
     )
     gateway.chat()

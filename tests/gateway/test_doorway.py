@@ -7,7 +7,6 @@ import httpx
 import pytest
 from tests.fakes.gateway_answers import (
     LAST,
-    STREAM_HEAD,
     chat_events,
     chunk,
     delta,
@@ -99,8 +98,8 @@ def test_a_chunked_request_in_single_bytes(
 def test_a_trailer_is_no_header(gateway: GatewayProcess, engine: ScriptedEngine) -> None:
     body = json.dumps(chat_body()).encode()
     with gateway.connect() as client:
-        client.send(b"POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-                    + chunk(body) + b"0\r\nauthorization: Bearer %b\r\n\r\n" % BOB.encode())  # fmt: skip
+        client.send(b"POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+        client.send(chunk(body) + b"0\r\nauthorization: Bearer %b\r\n\r\n" % BOB.encode())
         assert client.read_answer()[0] == 401
     assert not engine.asked
 

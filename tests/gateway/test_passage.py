@@ -21,8 +21,8 @@ from penstock.gateway.passage import Passage, Usage
 from penstock.ground.errors import EngineDied
 
 tricky = st.sampled_from(
-    ['"usage"', '{"usage": {"prompt_tokens": 9}}', "[DONE]", "data: [DONE]\n\n", "\n\n", "\r\n\r\n",
-     '\\"usage\\"', "é😀\u2028", ""]
+    ['"usage"', '{"usage": {"prompt_tokens": 9}}', "[DONE]", "data: [DONE]\n\n", "\n\n",
+     "\r\n\r\n", '\\"usage\\"', "é😀\u2028", ""]
 )  # fmt: skip
 words = st.lists(st.one_of(tricky, st.text(max_size=8)), max_size=6)
 comments = st.sampled_from([b": ping\n\n", b"event: note\ndata: x\n\n", b"id: 1\n\n"])

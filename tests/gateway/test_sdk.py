@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 
 import openai
@@ -176,21 +177,45 @@ def test_a_prompt_that_is_too_long(real: RealEngine) -> None:
         )
 
 
-@pytest.mark.parametrize("chunks", [0, 1, 2, 5, 20])
-def test_a_client_that_leaves_frees_the_engines_slot(real: RealEngine, chunks: int) -> None:
-    """As the engine itself counts it."""
+LONG: dict[str, object] = {
+    "n": 8,
+    "max_tokens": 1900,
+    "min_tokens": 1900,
+    "ignore_eos": True,
+}
+LONG_TOKENS = 8 * 1900
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 5, 40])
+def test_a_client_that_leaves_frees_the_engines_slots(real: RealEngine, chunks: int) -> None:
+    """As the engine itself counts them; it stops long before the answer would be complete."""
     wait_until(lambda: real.running() == 0)
-    long = {"max_tokens": 1500, "ignore_eos": True, "min_tokens": 1500}
+    before = real.metric("generation_tokens_total")
     with real.gateway.connect() as client:
-        client.send(raw_chat(model=NAME, stream=True, **long))
+        client.send(raw_chat(json.dumps(chat_body("hi", NAME, stream=True, **LONG)).encode()))
         for _ in range(chunks):
             client.read_until(b"\n\n\r\n")
-        wait_until(lambda: real.running() == 1)
-    wait_until(lambda: real.running() == 0, limit_s=5)
+    _wait_until_idle(real)
+    assert real.metric("generation_tokens_total") - before < 0.9 * LONG_TOKENS
 
 
 def test_a_client_that_leaves_a_plain_request(real: RealEngine) -> None:
+    wait_until(lambda: real.running() == 0)
+    before = real.metric("generation_tokens_total")
     with real.gateway.connect() as client:
-        client.send(raw_chat(model=NAME, max_tokens=1500, ignore_eos=True, min_tokens=1500))
-        wait_until(lambda: real.running() == 1)
-    wait_until(lambda: real.running() == 0, limit_s=5)
+        client.send(raw_chat(json.dumps(chat_body("hi", NAME, **LONG)).encode()))
+        wait_until(lambda: real.running() > 0)
+    _wait_until_idle(real)
+    assert real.metric("generation_tokens_total") - before < 0.9 * LONG_TOKENS
+
+
+def _wait_until_idle(real: RealEngine) -> None:
+    """Wait until the engine holds nothing, and its count of tokens stands still."""
+    wait_until(lambda: real.gateway.metric("penstock_engine_outstanding") == 0)
+
+    def idle() -> bool:
+        before = real.metric("generation_tokens_total")
+        time.sleep(0.2)
+        return real.running() == 0 and real.metric("generation_tokens_total") == before
+
+    wait_until(idle, limit_s=60)
