@@ -86,10 +86,10 @@ class SlotFile:
             raise MachineError("the engines' names are too long for a slot file")
         draft = path.with_name(f".{path.name}")  # seen by others only when it is locked
         try:
-            self._descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            os.truncate(self._descriptor, _HEAD + SLOTS * SLOT)
-            self._map = mmap.mmap(self._descriptor, 0)
+            self.descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            os.truncate(self.descriptor, _HEAD + SLOTS * SLOT)
+            self._map = mmap.mmap(self.descriptor, 0)
             self._map[: len(head)] = head
             os.rename(draft, path)
         except OSError as error:
@@ -181,7 +181,7 @@ class SlotFile:
         """Delete the file; all entries must be safe."""
         self.path.unlink(missing_ok=True)
         self._map.close()
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def spill(path: Path, owner: Owner, raw: bytes) -> None:

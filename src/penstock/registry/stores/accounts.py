@@ -40,8 +40,9 @@ class AccountStore:
                 .all()
                 for table in (tenants, keys)
             ]
-        seen = max((row["version"] for table in rows for row in table), default=version)
-        return Changes(max(current, seen), tuple(map(_tenant, rows[0])), tuple(map(_key, rows[1])))
+        # Rows above `current` were changed in between; they are told again the next time, with
+        # those that were changed beside them and not seen here.
+        return Changes(current, tuple(map(_tenant, rows[0])), tuple(map(_key, rows[1])))
 
     async def seed(
         self, given_tenants: Sequence[TenantRecord], given_keys: Sequence[KeyRecord]

@@ -1,0 +1,91 @@
+"""Real database servers for tests: private, on free ports, in folders of their own."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from penstock.targets.local.ports import free_port
+
+
+def _program(name: str) -> str:
+    """Where a program of PostgreSQL lies: Debian keeps them off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name) or pytest.fail(f"install {name}")
+
+
+def _as_postgres(command: Sequence[str]) -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return list(command)
+    return ["runuser", "-u", "postgres", "--", *command]
+
+
+class Postgres:
+    """A PostgreSQL server that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.port = folder, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "-D", str(folder / "data"), "-U", "penstock", "-A", "trust",
+                  "--no-sync", "-E", "UTF8", "--locale", "C")  # fmt: skip
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = _as_postgres([_program(name), *arguments])
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
+
+    def start(self) -> None:
+        command = [_program("postgres"), "-D", str(self._folder / "data"), "-p", str(self.port),
+                   "-c", "listen_addresses=127.0.0.1",
+                   "-c", f"unix_socket_directories={self._folder}",
+                   "-c", "fsync=off", "-c", "max_connections=60"]  # fmt: skip
+        self._process = subprocess.Popen(
+            _as_postgres(command), cwd=self._folder, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            assert time.monotonic() < deadline, "PostgreSQL did not start"
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        command = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def make(self, name: str) -> str:
+        """Make a database; its URL."""
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "penstock", name)
+        return f"postgresql://penstock@127.0.0.1:{self.port}/{name}"
+
+    def kill(self) -> None:
+        """End it as a lost machine would."""
+        self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-m", "immediate")
+        if self._process is not None:
+            self._process.wait(20)
+            self._process = None
+
+    def end(self) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL, ended and removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        server = Postgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end()

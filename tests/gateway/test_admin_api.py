@@ -1,0 +1,232 @@
+"""The admin API over HTTP: tenants and keys, on two gateways over one database."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.fakes.gateway_answers import completion, plain
+from tests.fakes.gateway_engine import ScriptedEngine, wait_until
+from tests.gateway.gateway_process import ALICE, BOB, TINY, GatewayProcess
+from tests.gateway.registry_gateway import ADMIN, admin, entries_when, registry_settings
+
+TENANT_ROUTES = ("/v1/models", "/v1/models/scripted", "/tools", "/v1/usage")
+ADMIN_ROUTES = (
+    ("GET", "/tenants"), ("POST", "/tenants"), ("GET", "/tenants/bob"), ("PATCH", "/tenants/bob"),
+    ("GET", "/keys"), ("POST", "/keys"), ("GET", "/keys/x"), ("PATCH", "/keys/x"),
+    ("DELETE", "/keys/x"), ("POST", "/keys/x/rotate"), ("GET", "/usage"),
+    ("GET", "/usage/entries"), ("GET", "/openapi.json"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path, _engine: ScriptedEngine) -> Iterator[tuple[GatewayProcess, GatewayProcess]]:
+    settings = registry_settings({"engine": _engine.url}, folder, str(folder / "r.db"))
+    with GatewayProcess(settings) as one, GatewayProcess(settings) as two:
+        yield one, two
+
+
+@pytest.fixture
+def one(pair: tuple[GatewayProcess, GatewayProcess], engine: ScriptedEngine) -> GatewayProcess:
+    return pair[0]
+
+
+@pytest.fixture
+def two(pair: tuple[GatewayProcess, GatewayProcess], engine: ScriptedEngine) -> GatewayProcess:
+    return pair[1]
+
+
+def new_key(gateway: GatewayProcess, **fields: object) -> tuple[str, str]:
+    """A key of bob: its id and its secret."""
+    made = admin(gateway, "POST", "/keys", {"tenant": "bob", **fields})
+    assert made.status_code == 201, made.text
+    return made.json()["id"], made.json()["secret"]
+
+
+def status(gateway: GatewayProcess, secret: str) -> int:
+    return gateway.chat(key=secret).status_code
+
+
+def test_a_key_works_at_once_here_and_soon_there(one: GatewayProcess, two: GatewayProcess) -> None:
+    _, secret = new_key(one)
+    assert status(one, secret) == 200
+    wait_until(lambda: status(two, secret) == 200, 1.0)
+
+
+def test_a_revoked_key_ends_everywhere_within_a_second(
+    one: GatewayProcess, two: GatewayProcess
+) -> None:
+    key_id, secret = new_key(one)
+    wait_until(lambda: status(two, secret) == 200)
+    began_s = time.monotonic()
+    assert admin(one, "DELETE", f"/keys/{key_id}").json()["state"] == "revoked"
+    assert status(one, secret) == 401
+    wait_until(lambda: status(two, secret) == 401)
+    assert time.monotonic() - began_s < 1.0
+    admin(one, "PATCH", f"/keys/{key_id}", {"disabled": False})
+    assert status(one, secret) == 401
+
+
+def test_a_disabled_key_can_be_enabled_again(one: GatewayProcess) -> None:
+    key_id, secret = new_key(one)
+    admin(one, "PATCH", f"/keys/{key_id}", {"disabled": True})
+    assert status(one, secret) == 401
+    admin(one, "PATCH", f"/keys/{key_id}", {"disabled": False})
+    assert status(one, secret) == 200
+
+
+def test_a_disabled_tenant_has_no_keys_that_work(one: GatewayProcess) -> None:
+    admin(one, "POST", "/tenants", {"name": "org-z"})
+    made = admin(one, "POST", "/keys", {"tenant": "org-z"}).json()
+    assert status(one, made["secret"]) == 200
+    admin(one, "PATCH", "/tenants/org-z", {"disabled": True})
+    assert status(one, made["secret"]) == 401
+
+
+def test_keys_end_by_themselves(one: GatewayProcess) -> None:
+    _, secret = new_key(one, expires_in_s=0.5)
+    assert status(one, secret) == 200
+    wait_until(lambda: status(one, secret) == 401, 2.0)
+
+
+def test_a_rotated_key_overlaps(one: GatewayProcess) -> None:
+    key_id, secret = new_key(one, label="ci")
+    made = admin(one, "POST", f"/keys/{key_id}/rotate", {"overlap_s": 0.6}).json()
+    assert (made["label"], made["replaces"]) == ("ci", key_id)
+    assert status(one, secret) == status(one, made["secret"]) == 200
+    wait_until(lambda: status(one, secret) == 401, 2.0)
+    assert status(one, made["secret"]) == 200
+
+
+def test_a_key_may_do_less_than_its_tenant(one: GatewayProcess) -> None:
+    _, narrow = new_key(one, models=["scripted"], limits={"max_tokens": 50})
+    assert one.chat(key=narrow, model="org-a").status_code == 404
+    assert one.chat(key=narrow, max_tokens=51).status_code == 400
+    assert one.chat(key=narrow, max_tokens=50).status_code == 200
+    made = admin(one, "POST", "/keys", {"tenant": "alice", "tools": ["calculate_math"]}).json()
+    listed = one.get("/tools", key=made["secret"]).json()["tools"]
+    assert [tool["function"]["name"] for tool in listed] == ["calculate_math"]
+
+
+def test_an_unsaid_length_is_bounded_by_the_key(
+    one: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    _, narrow = new_key(one, limits={"max_tokens": 50})
+    assert status(one, narrow) == 200
+    assert engine.asked[-1].json["max_tokens"] == 50
+
+
+def test_limits_of_a_key_hold_beside_its_tenants(one: GatewayProcess) -> None:
+    _, secret = new_key(one, limits={"requests_per_second": 0.5, "burst": 2})
+    answers = [one.chat(key=secret) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+    assert left == ["1", "0", "0"]
+    assert int(answers[2].headers["retry-after"]) >= 1
+    assert answers[2].headers["x-ratelimit-limit-requests"] == "2"
+
+
+def test_when_a_key_was_last_used_is_told(one: GatewayProcess) -> None:
+    key_id, secret = new_key(one)
+    assert status(one, secret) == 200
+    wait_until(lambda: admin(one, "GET", f"/keys/{key_id}").json()["last_used_s"], 15.0)
+
+
+@pytest.mark.parametrize("secret", [ALICE, BOB, TINY, "ps-admin-secre", "x" * 5000])
+@pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
+def test_no_tenant_reaches_the_admin_api(
+    one: GatewayProcess, method: str, path: str, secret: str
+) -> None:
+    answer = admin(one, method, path, {}, key=secret)
+    assert answer.status_code == 401
+    assert "bob" not in answer.text
+
+
+@pytest.mark.parametrize("path", TENANT_ROUTES)
+def test_an_admin_key_opens_nothing_else(one: GatewayProcess, path: str) -> None:
+    assert one.get(path, key=ADMIN).status_code == 401
+    assert status(one, ADMIN) == 401
+
+
+def test_admin_keys_can_be_made_and_revoked(one: GatewayProcess) -> None:
+    made = admin(one, "POST", "/keys", {"admin": True}).json()
+    assert admin(one, "GET", "/tenants", key=made["secret"]).status_code == 200
+    assert status(one, made["secret"]) == 401
+    admin(one, "DELETE", f"/keys/{made['id']}")
+    assert admin(one, "GET", "/tenants", key=made["secret"]).status_code == 401
+
+
+@pytest.mark.parametrize("named", ["alice", "nobody", "bob", "", "Bob", "'; DROP TABLE x"])
+def test_a_tenant_header_must_agree_with_the_key(one: GatewayProcess, named: str) -> None:
+    headers = {"x-api-key": BOB, "x-tenant-id": named}
+    body = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
+    expected = 200 if named == "bob" else 401
+    chat = httpx.post(f"{one.url}/v1/chat/completions", headers=headers, json=body)
+    assert chat.status_code == expected
+    assert httpx.get(f"{one.url}/v1/models", headers=headers).status_code == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "what"),
+    [
+        ("/tenants", {"name": "a b"}, "name"),
+        ("/tenants", {"name": "x", "models": ["none"]}, "models"),
+        ("/tenants", {"name": "x", "tools": ["none"]}, "tools"),
+        ("/tenants", {"name": "x", "limits": {"burst": 0}}, "burst"),
+        ("/tenants", {"name": "x", "budgets": {"usd_per_day": -1}}, "usd_per_day"),
+        ("/tenants", {"name": "bob"}, "already"),
+        ("/tenants", {"nmae": "x"}, "nmae"),
+        ("/keys", {}, "tenant"),
+        ("/keys", {"tenant": "bob", "admin": True}, "tenant"),
+        ("/keys", {"tenant": "'; DROP TABLE penstock_keys; --"}, "tenant"),
+        ("/keys/none/rotate", {}, "key"),
+    ],
+)
+def test_what_is_wrong_is_told(one: GatewayProcess, path: str, body: object, what: str) -> None:
+    answer = admin(one, "POST", path, body)
+    assert answer.status_code in (400, 404)
+    assert what in answer.json()["error"]["message"]
+
+
+def test_the_document_names_every_route(one: GatewayProcess) -> None:
+    document = admin(one, "GET", "/openapi.json").json()
+    named = {
+        (method.upper(), re.sub(r"\{\w+\}", "x", path.removeprefix("/admin")))
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    routes = {(method, path.replace("bob", "x")) for method, path in ADMIN_ROUTES}
+    assert named == routes - {("GET", "/openapi.json")}
+
+
+def test_a_tenant_sees_its_own_usage_and_no_other(
+    one: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    engine.play(plain(completion()))
+    sent = one.chat(key=ALICE, tool_choice="none").headers["x-request-id"]
+    status(one, BOB)
+    entries_when(one, lambda found: sent in found)
+    for secret, name in ((ALICE, "alice"), (BOB, "bob")):
+        told = one.get("/v1/usage?group_by=tenant,model", key=secret).json()
+        assert told["tenant"] == name
+        assert all(set(row) >= {"model", "requests", "usd"} for row in told["data"])
+    assert one.get("/v1/usage?tenant=bob", key=ALICE).status_code == 400
+    assert one.get("/v1/usage?group_by=digest", key=ALICE).status_code == 400
+
+
+def test_secrets_are_nowhere(one: GatewayProcess, two: GatewayProcess, folder: Path) -> None:
+    _, secret = new_key(one)
+    status(one, secret)
+    status(one, "ps-wrong-" + secret)
+    texts = [one.log, two.log, admin(one, "GET", "/keys").text, one.get("/metrics").text]
+    stored = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+    for hidden in (secret, ADMIN, ALICE, BOB):
+        assert all(hidden not in text for text in texts)
+        assert hidden.encode() not in stored
