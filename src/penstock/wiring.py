@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from penstock.chat.sources import Source, Toolboxes
-    from penstock.chat.tools.described import SourceSettings
     from penstock.engines.launch import Launch
     from penstock.gateway.admission import Admission
     from penstock.gateway.settings import (
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
         RegistrySettings,
         Settings,
         TenantSettings,
+        ToolSettings,
     )
     from penstock.gateway.turns import Turns
     from penstock.manifest.model import Manifest
@@ -40,6 +39,7 @@ def run_gateway(settings_path: Path) -> int:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
 
+    from penstock.chat.tools.kinds import make_toolboxes
     from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
@@ -66,7 +66,9 @@ def run_gateway(settings_path: Path) -> int:
     admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
     office = _office(settings, admission, fleet.names) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
-    turns = Turns(settings, _toolboxes(settings), meters)
+    tools = settings.tools
+    toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
+    turns = Turns(settings, toolboxes, meters)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -82,45 +84,6 @@ def run_gateway(settings_path: Path) -> int:
     server = GatewayServer(settings, front.begin, cold.app(), fleet, office)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
-
-
-def _toolboxes(settings: Settings) -> Toolboxes:
-    """Put the tools together; what a source needs is imported where there is one."""
-    from penstock.chat.sources import BuiltinSource, Toolboxes
-    from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
-
-    weather = None
-    if settings.tools.weather_url:
-        from penstock.chat.tools.open_meteo import OpenMeteo
-
-        weather = OpenMeteo(settings.tools.weather_url)
-    built_in = builtin_tools(BuiltinSettings(weather, settings.tools.database))
-    sources: list[Source] = [BuiltinSource(tool) for tool in built_in]
-    sources += [_tool_source(told) for told in settings.tools.sources]
-    return Toolboxes.of(sources)
-
-
-def _tool_source(told: SourceSettings) -> Source:
-    if told.operations:
-        from penstock.chat.tools.http_source import http_source
-
-        return http_source(told, os.environ)
-    if told.queries:
-        from penstock.chat.tools.sql_source import database_address, sql_source
-        from penstock.chat.tools.sql_tool import Database, SqliteDatabase
-
-        address = database_address(told, os.environ)
-        database: Database
-        if "://" in address:
-            from penstock.chat.tools.postgres import PostgresDatabase
-
-            database = PostgresDatabase(address)
-        else:
-            database = SqliteDatabase(Path(address))
-        return sql_source(told, database)
-    from penstock.chat.tools.entry_point import python_source
-
-    return python_source(told, os.environ)
 
 
 def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
@@ -317,10 +280,10 @@ def _settings(
     tenants: Sequence[TenantSettings],
     secrets: dict[str, str],
 ) -> Settings:
-    from penstock.gateway.settings import KeySettings, Settings, ToolSettings
+    from penstock.gateway.settings import KeySettings, Settings
     from penstock.registry import keys
 
-    gateway, tools = manifest.gateway, manifest.tools
+    gateway = manifest.gateway
     return Settings(
         engines=engines,
         models=_models(manifest, served, tuple(engine.name for engine in engines)),
@@ -329,12 +292,26 @@ def _settings(
             KeySettings(keys.digest_of(secret.encode()).hex(), keys.hint_of(secret), tenant)
             for tenant, secret in secrets.items()
         ),
-        tools=ToolSettings(**tools.model_dump()),
+        tools=_tool_settings(manifest),
         host=gateway.host,
         max_body_bytes=gateway.max_body_bytes,
         max_header_bytes=gateway.max_header_bytes,
         request_timeout_s=gateway.request_timeout_s,
         body_timeout_s=gateway.body_timeout_s,
+    )
+
+
+def _tool_settings(manifest: Manifest) -> ToolSettings:
+    from penstock.chat.tools.from_manifest import source_settings
+    from penstock.gateway.settings import ToolSettings
+    from penstock.manifest.references import parse
+
+    turns, key = manifest.turns, manifest.turns.key
+    return ToolSettings(
+        **manifest.builtin_tools.model_dump(),
+        **turns.model_dump(exclude={"key"}),
+        continuation_key_env=parse(key).name if key else None,
+        sources=tuple(source_settings(manifest, name) for name in manifest.tools),
     )
 
 

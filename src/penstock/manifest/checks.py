@@ -64,6 +64,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _model,
         _adapters,
         _tenants,
+        _tool_sources,
         _priced_and_limited,
         _target,
         _load,
@@ -188,9 +189,14 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
                 path = ("tenants", name, "models", index)
                 yield _unknown_name(path, "model or adapter", model, known)
         for index, tool in enumerate(tenant.tools):
-            if tool not in BUILT_IN_TOOLS:
+            if tool not in BUILT_IN_TOOLS and tool.partition(".")[0] not in manifest.tools:
                 path = ("tenants", name, "tools", index)
-                yield _unknown_name(path, "tool", tool, list(BUILT_IN_TOOLS))
+                yield _unknown_name(path, "tool", tool, [*BUILT_IN_TOOLS, *manifest.tools])
+        for kind in ("tool_secrets", "tool_arguments"):
+            for source in getattr(tenant, kind):
+                if source not in manifest.tools:
+                    path = ("tenants", name, kind, source)
+                    yield _unknown_name(path, "source of tools", source, list(manifest.tools))
 
 
 def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
@@ -207,6 +213,41 @@ def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
             if getattr(tenant, field) is not None:
                 what = f"tenants.{name}.{field} has no effect: no model has a price"
                 yield Flaw(("tenants", name, field), what, "Give prices.")
+
+
+TOOL_SETTINGS = {
+    "operations": ("openapi",),
+    "url": ("openapi",),
+    "queries": ("database", "database_url"),
+    "secret": ("openapi", "python"),
+    "header": ("openapi",),
+    "hosts": ("openapi",),
+    "private": ("openapi",),
+}
+"""Which kinds of source a field of `tools.<name>` has an effect on; others: on all."""
+
+
+def _tool_sources(manifest: Manifest) -> Iterator[Flaw]:
+    kinds = ("openapi", "database", "database_url", "python")
+    for name, source in manifest.tools.items():
+        path: Path = ("tools", name)
+        given = [kind for kind in kinds if getattr(source, kind) is not None]
+        if name in BUILT_IN_TOOLS:
+            yield Flaw(path, f"{name} is a built-in tool", "Choose another name.")
+        if "." in name:
+            yield Flaw(path, f"the dot in '{name}' would part a source and its tool", "Rename it.")
+        if len(given) != 1:
+            told = " and ".join(given) or "nothing"
+            fix = f"Give one of: {', '.join(kinds)}."
+            yield Flaw(path, f"tools.{name} says {told} of where the tools come from", fix)
+            continue
+        for field, apt in TOOL_SETTINGS.items():
+            default = type(source).model_fields[field].get_default(call_default_factory=True)
+            if given[0] not in apt and getattr(source, field) != default:
+                what = f"tools.{name}.{field} has no effect on {given[0]}"
+                yield Flaw((*path, field), what, "Remove it.")
+        if given[0].startswith("database") and not source.queries:
+            yield Flaw(path, f"tools.{name} has a database and no queries", "Add queries.")
 
 
 def _unknown_name(path: Path, kind: str, name: str, known: list[str]) -> Flaw:
@@ -243,8 +284,12 @@ def _load(manifest: Manifest) -> Iterator[Flaw]:
 
 
 def _addresses(manifest: Manifest) -> Iterator[Flaw]:
-    if manifest.tools.weather_url and not _http_url(manifest.tools.weather_url):
-        yield Flaw(("tools", "weather_url"), *_NO_URL)
+    weather = manifest.builtin_tools.weather_url
+    if weather and not _http_url(weather):
+        yield Flaw(("builtin_tools", "weather_url"), *_NO_URL)
+    for name, source in manifest.tools.items():
+        if source.url and not _http_url(source.url):
+            yield Flaw(("tools", name, "url"), *_NO_URL)
     host = manifest.gateway.host
     if "/" in host or " " in host or host.count(":") == 1:
         yield Flaw(
@@ -256,12 +301,12 @@ def _addresses(manifest: Manifest) -> Iterator[Flaw]:
 
 
 def _times(manifest: Manifest) -> Iterator[Flaw]:
-    tools, gateway = manifest.tools, manifest.gateway
-    turn = ("tools.turn_timeout_s", tools.turn_timeout_s)
+    turns, gateway = manifest.turns, manifest.gateway
+    turn = ("turns.turn_timeout_s", turns.turn_timeout_s)
     request = ("gateway.request_timeout_s", gateway.request_timeout_s)
     inner_outer = (
-        ("tools", "call_timeout_s", tools, turn),
-        ("tools", "turn_timeout_s", tools, request),
+        ("turns", "call_timeout_s", turns, turn),
+        ("turns", "turn_timeout_s", turns, request),
         ("gateway", "body_timeout_s", gateway, request),
     )
     for section, name, given, (outer, most_s) in inner_outer:

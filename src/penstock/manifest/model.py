@@ -139,7 +139,16 @@ class Tenant(Section):
     models: tuple[str, ...] = Field(default=("*",), examples=[["org-a"]])
     """Models and adapters it may ask for; `*` is all."""
     tools: tuple[str, ...] = Field(default=(), examples=[["search_database"]])
-    """Tools the gateway runs for it."""
+    """Tools the gateway runs for it: built-in ones, a source (`billing`), or one of a source
+    (`billing.getInvoice`)."""
+    tool_secrets: dict[Name, Secret] = Field(
+        default_factory=dict, examples=[{"billing": "${env:ORG_A_BILLING_KEY}"}]
+    )
+    """Its own credentials, by source; references."""
+    tool_arguments: dict[Name, dict[str, str]] = Field(
+        default_factory=dict, examples=[{"billing": {"org": "4711"}}]
+    )
+    """Arguments set for its calls, by source; hidden from the model."""
     requests_per_second: float = Field(default=50, gt=0)
     """Sustained requests a second."""
     burst: int = Field(default=100, ge=1)
@@ -197,13 +206,69 @@ class Registry(Section):
     """Reference to the URL of a PostgreSQL database; none means SQLite in `.penstock/`."""
 
 
-class Tools(Section):
-    """Settings of the built-in tools and bounds of the tool loop."""
+class ToolQuery(Section):
+    """One query of a database, as a tool."""
+
+    sql: str = Field(
+        default="",
+        examples=["SELECT id, total FROM orders WHERE org = :tenant AND state = :state"],
+    )
+    """A reading query; the model fills `:NAME`, and `:tenant` is the tenant's name."""
+    about: str = Field(default="", examples=["Orders of the customer in a given state"])
+    """What the model is told that it does."""
+    parameters: dict[str, Literal["string", "integer", "number", "boolean"]] = Field(
+        default_factory=dict, examples=[{"state": "string"}]
+    )
+    """Type of each `:NAME`: string, integer, number or boolean."""
+
+
+class ToolSource(Section):
+    """Where tools come from: exactly one of `openapi`, `database`, `database_url`, `python`."""
+
+    openapi: str | None = Field(default=None, examples=["./billing.yaml"])
+    """Path of an OpenAPI 3 document; its operations become tools."""
+    operations: tuple[str, ...] = Field(default=(), examples=[["getInvoice"]])
+    """Operations (`operationId`) that become tools; none means all."""
+    url: str | None = Field(default=None, examples=["https://billing.example.com/v1"])
+    """Address of the API; none means the first server in the document."""
+    database: str | None = Field(default=None, examples=["./orders.db"])
+    """Path of an SQLite file; needs `queries`."""
+    database_url: Secret | None = Field(default=None, examples=["${env:ORDERS_URL}"])
+    """Reference to the URL of a PostgreSQL database; needs `queries`."""
+    queries: dict[Name, ToolQuery] = Field(
+        default_factory=dict, examples=[{"org-a": {"sql": "SELECT 1 AS one"}}]
+    )
+    """Queries that become tools."""
+    python: str | None = Field(default=None, examples=["acme"])
+    """Entry point of the group `penstock.tools` of an installed package."""
+    secret: Secret | None = Field(default=None, examples=["${env:BILLING_KEY}"])
+    """Reference to the credential; a tenant may have its own in `tool_secrets`."""
+    header: str = Field(default="Authorization", min_length=1)
+    """Header that carries the credential; `Authorization` gets `Bearer` before it."""
+    arguments: dict[str, str] = Field(default_factory=dict, examples=[{"org": "{tenant}"}])
+    """Arguments set for every call, hidden from the model; `{tenant}` is the tenant's name."""
+    isolation: str | None = Field(default=None, examples=["org"])
+    """Key that, where results have it, must hold the tenant's argument so called, or its name."""
+    approve: tuple[str, ...] = Field(default=(), examples=[["deleteInvoice"]])
+    """Tools whose calls the user must approve; `*` is all."""
+    hosts: tuple[str, ...] = Field(default=(), examples=[["*.example.com"]])
+    """Further hosts that it may connect to."""
+    private: bool = False
+    """Whether it may connect to addresses off the public internet."""
+
+
+class BuiltinTools(Section):
+    """Settings of the built-in tools."""
 
     weather_url: str | None = Field(default=None, examples=["https://api.open-meteo.com"])
     """Base URL of an Open-Meteo compatible API; none means the climate table in the package."""
     database: str | None = Field(default=None, examples=["./products.db"])
     """Path of an SQLite file with a `products` table; none means the sample catalogue."""
+
+
+class Turns(Section):
+    """Bounds of a request in which the gateway runs tools."""
+
     max_rounds: int = Field(default=5, ge=1, le=50)
     """Rounds of tool calls in one turn."""
     call_timeout_s: float = Field(default=10, gt=0)
@@ -212,6 +277,11 @@ class Tools(Section):
     """Longest time one turn may take, seconds."""
     max_result_bytes: int = Field(default=16_384, ge=64)
     """Longest tool result the model is shown, bytes; more is cut and marked."""
+    approval_timeout_s: float = Field(default=900, gt=0)
+    """How long the answer to an approval is waited for, seconds."""
+    key: Secret | None = Field(default=None, examples=["${env:TURNS_KEY}"])
+    """Reference to the key (32 bytes or more) that signs what clients carry between turns; none
+    means a random one, which no other gateway knows, nor this one after a restart."""
 
 
 class Gateway(Section):
@@ -267,8 +337,16 @@ class Manifest(Section):
     """Limits by model or adapter, for all tenants together."""
     registry: Registry = Field(default=Registry(), examples=[{"url": "${env:DATABASE_URL}"}])
     """Where tenants, keys, budgets and usage are kept."""
-    tools: Tools = Field(default=Tools(), examples=[{"max_rounds": 5}])
-    """Built-in tools and the bounds of the tool loop."""
+    tools: dict[Name, ToolSource] = Field(
+        default_factory=dict, examples=[{"org-a": {"openapi": "./billing.yaml"}}]
+    )
+    """Sources of tools by name, beside the built-in ones."""
+    builtin_tools: BuiltinTools = Field(
+        default=BuiltinTools(), examples=[{"database": "./products.db"}]
+    )
+    """Settings of the built-in tools."""
+    turns: Turns = Field(default=Turns(), examples=[{"max_rounds": 5}])
+    """Bounds of a request in which the gateway runs tools."""
     gateway: Gateway = Field(default=Gateway(), examples=[{"port": 8080}])
     """The HTTP server in front of the engines."""
 

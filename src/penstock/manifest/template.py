@@ -30,13 +30,14 @@ def _block(field: ManifestField) -> str:
 
 def _setting(field: ManifestField, indent: str) -> str:
     key = field.path[-1]
+    off = "#" if ANY_NAME in field.path else ""  # it stands below a name that is switched off
     if field.keys:
-        return f"{indent}{key}:"
+        return f"{indent}{off}{key}:"
     if _holds_sections(field):
-        return f"{indent}{key}:\n{indent}  #{next(iter(field.example))}:"
+        return f"{indent}{off}{key}:\n{indent}  #{next(iter(field.example))}:"
     if field.path == ("adapters",):
         return f"{indent}{key}:\n{indent}  #" + flow(field.example).strip("{}")
-    value = field.example if field.default in (None, []) else field.default
+    value = field.example if field.default in (None, [], {}) else field.default
     return f"{indent}#{key}: {flow(value)}"
 
 

@@ -19,7 +19,7 @@ from penstock.ground.errors import UserError
 GROUP = "penstock.tools"
 
 
-def python_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
+def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
     """Return the source; its module is imported now.
 
     Raises:

@@ -26,7 +26,7 @@ def egress_of(told: SourceSettings, url: str) -> Egress:
     return Egress((urlsplit(url).hostname or "", *told.hosts), told.private)
 
 
-def http_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
+def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
     """Return the source; its tenants share connections and nothing else.
 
     Raises:
@@ -46,4 +46,3 @@ def http_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantS
         return fenced(told, tenant, [HttpTool(each, access) for each in told.operations])
 
     return TenantSource(told.name, make, awaiting(told))
-

@@ -5,11 +5,24 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg  # type: ignore[import-untyped]
 
+from penstock.chat.sources import TenantSource
+from penstock.chat.tools.described import SourceSettings
+from penstock.chat.tools.handing_out import secret_of
+from penstock.chat.tools.sql_source import over
 from penstock.chat.tools.sql_tool import MAX_ROWS, TIMEOUT_S, Row, numbered
 from penstock.ground.errors import ToolError
 
 _CONNECTIONS = 5
 _OPEN_S = 5.0
+
+
+def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
+    """Return the source over the database whose URL is the source's secret.
+
+    Raises:
+        UserError: there is no URL, or a query and its parameters do not agree.
+    """
+    return over(told, PostgresDatabase(secret_of(told, "", environment) or ""))
 
 
 class PostgresDatabase:

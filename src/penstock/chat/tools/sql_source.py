@@ -1,25 +1,22 @@
-"""A source of database queries."""
+"""A source of database queries; this module makes one over an SQLite file."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from penstock.chat.ports import Tool
 from penstock.chat.sources import TenantSource
 from penstock.chat.tools.described import SourceSettings
-from penstock.chat.tools.handing_out import awaiting, fenced, secret_of
-from penstock.chat.tools.sql_tool import Database, SqlTool
+from penstock.chat.tools.handing_out import awaiting, fenced
+from penstock.chat.tools.sql_tool import Database, SqliteDatabase, SqlTool
 
 
-def database_address(told: SourceSettings, environment: Mapping[str, str]) -> str:
-    """Return the file's path or the database's URL.
-
-    Raises:
-        UserError: the variable that holds it is not set.
-    """
-    return secret_of(told, "", environment) or told.url or ""
+def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantSource:
+    """Return the source over the SQLite file at `url`; raises as `over` does, or if it is none."""
+    return over(told, SqliteDatabase(Path(told.url or "")))
 
 
-def sql_source(told: SourceSettings, database: Database) -> TenantSource:
-    """Return the source.
+def over(told: SourceSettings, database: Database) -> TenantSource:
+    """Return the source of queries of `database`.
 
     Raises:
         UserError: a query and its parameters do not agree.
