@@ -387,4 +387,5 @@ def test_a_client_that_never_reads_cannot_pile_up_answers(
 
 @pytest.mark.parametrize("path", ["/v1/models", "/invoke"])
 def test_a_large_body_with_a_key(gateway: GatewayProcess, path: str) -> None:
-    assert gateway.post(path, b"x" * 200_000).status_code == (413 if path == "/invoke" else 405)
+    status = gateway.post(path, b"x" * 200_000).status_code
+    assert status == 413 or (status == 405 and path == "/v1/models")  # whichever comes first
