@@ -175,3 +175,16 @@ def test_head_has_no_body(gateway: GatewayProcess, path: str) -> None:
     with gateway.connect() as client:
         client.send(b"HEAD %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % path.encode())
         assert client.read_all().endswith(b"\r\n\r\n")
+
+
+def test_an_invocation_is_counted_once_and_as_complete(
+    gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    def counted(outcome: str) -> float:
+        return gateway.metric("penstock_requests_total", tenant="alice", outcome=outcome)
+
+    before = counted("complete"), counted("client_gone")
+    engine.play(streamed(chat_events("Hi.")))
+    answer = gateway.post("/invoke", {"prompt": "hi"}, ALICE)
+    assert answer.status_code == 200, answer.text
+    assert (counted("complete"), counted("client_gone")) == (before[0] + 1, before[1])

@@ -48,6 +48,8 @@ def test_a_field_that_is_not_supported_is_refused_by_name(
         (b'{"model": "m", "messages": []} x', "", "invalid_json"),
         (b"\xff\xfe", "", "invalid_json"),
         (b'{"model": "\xff", "messages": []}', "", "invalid_json"),
+        (b'{"model": "m", "messages": [{"content": "\xff"}]}', "", "invalid_json"),
+        (b'{"model": "m", "messages": ' + b"[" * 3000 + b"]" * 3000 + b"}", "", "invalid_json"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(body: bytes, param: str, code: str) -> None:

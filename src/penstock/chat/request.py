@@ -85,7 +85,11 @@ def read_request(body: bytes) -> TurnRequest:
     """
     try:
         fields, head = _fields.decode(body), _head.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            "the body is no chat request", why=str(error), code="invalid_type"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(
             "the body is no chat request", why=str(error), code="invalid_json"
         ) from error

@@ -10,6 +10,7 @@ lives.
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ from penstock.gateway.answer import JSON, Answer
 from penstock.gateway.faults import Fault, fault_of, plain_fault
 from penstock.gateway.settings import Settings
 from penstock.ground.errors import PenstockError
+
+log = logging.getLogger("penstock.gateway")
 
 Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
 """`begin(client, path, key, body)` starts an answer; raises PenstockError to refuse."""
@@ -173,6 +176,9 @@ class Doorway(HttpToolsProtocol):
             key, self.claimed_tenant = _identity_in(self.headers)
             self._answer = self._begin(self, path, key, body)
         except PenstockError as error:
+            self.fail(fault_of(error))
+        except Exception as error:
+            log.exception("request %s failed", self.request_id.decode())
             self.fail(fault_of(error))
 
     def _close_after_this(self) -> None:

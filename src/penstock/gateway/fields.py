@@ -6,6 +6,7 @@ reaches the engine untouched. A field that is not listed is refused by name, nev
 
 import difflib
 import re
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -124,6 +125,7 @@ class CompletionRequest(_Sampling, kw_only=True, forbid_unknown_fields=True):
     use_beam_search: _RawField = UNSET
 
 
+_Request = TypeVar("_Request", bound=msgspec.Struct)
 _MAX_NAME = 100  # characters of a field's name that are looked at and repeated
 _NONE = Raw(b'"none"')
 _chat = msgspec.json.Decoder(ChatRequest)
@@ -139,22 +141,25 @@ def read_chat(body: bytes) -> ChatRequest:
     Raises:
         RequestError: it is not JSON, or names the field that is wrong or not supported.
     """
-    try:
-        return _chat.decode(body)
-    except msgspec.DecodeError as error:
-        raise _explain(error, ChatRequest) from None
-    except UnicodeDecodeError as error:
-        raise _not_text(error) from None
+    return _read(body, _chat, ChatRequest)
 
 
 def read_completion(body: bytes) -> CompletionRequest:
     """Read a completion request; raises as `read_chat` does."""
+    return _read(body, _completion, CompletionRequest)
+
+
+def _read(body: bytes, decoder: msgspec.json.Decoder[_Request], kind: type[_Request]) -> _Request:
     try:
-        return _completion.decode(body)
+        if not body.isascii():
+            body.decode()  # msgspec does not look into what stays raw
+        return decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise _explain(error, CompletionRequest) from None
+        raise _explain(error, kind) from None
     except UnicodeDecodeError as error:
         raise _not_text(error) from None
+    except RecursionError:
+        raise RequestError("the body is nested too deep", code="invalid_json") from None
 
 
 def _not_text(error: UnicodeDecodeError) -> RequestError:

@@ -30,7 +30,7 @@ class Engine:
     def __init__(self, settings: EngineSettings, number: int) -> None:
         self.name, self.number = settings.name, number
         self.probe = settings.probe.encode()
-        self.pool = Pool(settings.url, _credentials(settings))
+        self.pool = Pool(settings.url, _credentials(settings), settings.name)
         self.up = True  # until a probe or a request says otherwise
         self.slow_probes = 0
 

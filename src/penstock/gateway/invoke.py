@@ -49,7 +49,7 @@ class Invoker:
         """
         try:
             request = msgspec.json.decode(body, type=InvokeRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestError("the body is wrong", why=str(error), code="invalid_body") from None
         models = self._admission.models_of(caller)
         if request.model is None and not models:
@@ -62,8 +62,11 @@ class Invoker:
         charge = await open_patiently(self._charges, caller, route, request_id, demand)
         try:
             finished = await self._turns.ask(charge, body, request_id)
+        except RequestError:
+            charge.settle("refused", None, 0, 0.0)  # before the turn began
+            raise
         finally:
-            charge.settle("client_gone", None, 0, 0.0)  # where the turn has not begun
+            charge.settle("client_gone", None, 0, 0.0)  # cancelled before the turn began
         return {
             "generated_text": finished.message.content or "",
             "prompt": request.prompt,

@@ -106,11 +106,14 @@ class Turns:
             EngineError: no engine could answer.
         """
         run = self._run(charge, read_request(body), request_id)
+        finished = None
         async with aclosing(run.events()) as events:
-            async for event in events:
+            async for event in events:  # to its end, or it would be counted as broken off
                 if isinstance(event, Finished):
-                    return event
-        raise AssertionError("a turn ends with Finished or with an error")
+                    finished = event
+        if finished is None:
+            raise AssertionError("a turn ends with Finished or with an error")
+        return finished
 
     def _run(
         self,

@@ -23,14 +23,17 @@ _CONNECT_TIMEOUT_S = 5.0
 class Pool:
     """Keep-alive connections to one engine, and how much work is out on them."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
-        """`url` is `http(s)://host[:port][/base]`; `headers` go with every request."""
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, name: str = "") -> None:
+        """`url` is `http(s)://host[:port][/base]`; `headers` go with every request.
+
+        `name` stands in errors, which clients are shown, in place of the address.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(
                 f"{url!r} is not the address of an engine", fix="Write http://host:port."
             )
-        self.url = url
+        self.name = name or url
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
@@ -85,11 +88,11 @@ class Pool:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self.url), self._host, self._port, ssl=self._tls
+                    lambda: Connection(self.name), self._host, self._port, ssl=self._tls
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError: not a host's name
             why = str(error) or "no answer to the connection attempt"
-            lost = EngineUnavailable(f"no engine answers at {self.url}", why=why)
+            lost = EngineUnavailable(f"no engine answers at {self.name}", why=why)
             self._on_finished(exchange, None, lost)
             return
         if exchange.finished:  # cancelled while it was connecting
