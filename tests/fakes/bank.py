@@ -1,7 +1,6 @@
 """Gateways without HTTP: charges, slots and clerk over one database, each to be killed at will."""
 
 import itertools
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,7 @@ class Branch:
 
     def kill(self) -> None:
         """Die at once: the lock goes, the file stays."""
-        os.close(self.clerk.slots.descriptor)
+        self.clerk.slots.let_go()
 
 
 def make_branch(

@@ -27,7 +27,7 @@ _WATCH_EVERY_S = 0.4
 _WORK_EVERY_S = 0.2
 _REST_EVERY_S = 5.0
 _IDLE_S = 10.0
-_BATCH = 1000
+_BATCH = 4000
 _SPILL_ABOVE = SLOTS // 2
 
 log = logging.getLogger("penstock.registry")

@@ -180,6 +180,10 @@ class SlotFile:
     def remove(self) -> None:
         """Delete the file; all entries must be safe."""
         self.path.unlink(missing_ok=True)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the file and its lock, and leave it where it is, as a process does that dies."""
         self._map.close()
         os.close(self.descriptor)
 

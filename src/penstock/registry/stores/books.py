@@ -14,7 +14,7 @@ unknown can be sent again.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import and_, delete, func, insert, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.registry.entries import Entry
@@ -33,7 +33,6 @@ class BookStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = database.plain_sql(insert(ledger))
 
     async def write(
         self, entries: Sequence[Entry], replica: str, held: Mapping[LeaseId, int], *, again: bool
@@ -51,7 +50,7 @@ class BookStore:
                 entries = await self._missing(connection, entries)
             await self._count(connection, entries)
             if entries:
-                await self._database.insert_many(connection, self._insert, entries)
+                await self._database.insert_many(connection, ledger, entries)
             for lease, amount in sorted(held.items()):
                 await self._hold(connection, lease, replica, amount)
 
@@ -103,18 +102,20 @@ class BookStore:
         return [entry for entry in entries if entry.request_id not in there]
 
     async def _count(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-        sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        of_key: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
         for entry in entries:
-            tokens = entry.prompt_tokens + entry.completion_tokens
-            if not tokens and not entry.cost_nano_usd:
-                continue
-            day, _ = windows_of(entry.admitted_s)
-            for scope in (f"tenant:{entry.tenant}", f"key:{entry.key_id}"):
-                row = sums[scope, day]
-                row[0] += entry.cost_nano_usd
-                row[1] += tokens
+            row = of_key[entry.tenant, entry.key_id, int(entry.admitted_s // 86_400)]
+            row[0] += entry.cost_nano_usd
+            row[1] += entry.prompt_tokens + entry.completion_tokens
+        sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for (tenant, key_id, number), (nano_usd, tokens) in of_key.items():
+            day, _ = windows_of(number * 86_400)
+            for scope in (f"tenant:{tenant}", f"key:{key_id}"):
+                sums[scope, day][0] += nano_usd
+                sums[scope, day][1] += tokens
         for (scope, day), (nano_usd, tokens) in sorted(sums.items()):
-            await self._spend(connection, scope, day, (nano_usd, tokens))
+            if nano_usd or tokens:
+                await self._spend(connection, scope, day, (nano_usd, tokens))
 
     async def _spend(
         self, connection: AsyncConnection, scope: str, day: str, amounts: tuple[int, int]
