@@ -81,7 +81,8 @@ def run_gateway(settings_path: Path) -> int:
         further=_registry_routes(office, admission, turns) if office else (),
     )
     front = Front(admission, charges, turns)
-    server = GatewayServer(settings, front.begin, cold.app(), fleet, office)
+    backgrounds = (office, toolboxes) if office else (toolboxes,)
+    server = GatewayServer(settings, front.begin, cold.app(), fleet, backgrounds)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     return 0 if server.run() else 1
 
@@ -109,6 +110,8 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
         )
     folder = Path(told.folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
+    sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
     slots = SlotFile(folder / f"{replica}.slots", Owner(replica, engines))
     database = Database(url)
@@ -215,9 +218,25 @@ def _engines(manifest: Manifest) -> tuple[tuple[Launch, ...], str, str | None]:
         wanted = None if manifest.model.id == SHIPPED_MODEL else manifest.model.id
         return (), choose_model(url, wanted, list_models(url, key)), url
     if manifest.engine_kind == "embedded":
+        manifest = _with_folder(manifest)
         launches = tuple(embedded_launch(manifest, free_port()) for _ in range(count))
         return launches, manifest.served_model, None
     return _vllm_engines(manifest, count), manifest.served_model, None
+
+
+def _with_folder(manifest: Manifest) -> Manifest:
+    """Return the manifest with a folder for its model: the embedded engine itself fetches none."""
+    from penstock.engines.model_folder import read_facts
+    from penstock.manifest.model import SHIPPED_MODEL
+
+    source = manifest.model.id
+    if source == SHIPPED_MODEL or read_facts(source).is_folder:
+        return manifest
+    from penstock.engines.hub import fetch
+
+    folder = str(fetch(source, manifest.model.revision))
+    changes = {"id": folder, "served_name": manifest.served_model}
+    return manifest.model_copy(update={"model": manifest.model.model_copy(update=changes)})
 
 
 def _vllm_engines(manifest: Manifest, count: int) -> tuple[Launch, ...]:
@@ -229,11 +248,11 @@ def _vllm_engines(manifest: Manifest, count: int) -> tuple[Launch, ...]:
     from penstock.manifest.model import SHIPPED_MODEL
     from penstock.targets.local.ports import free_port
 
-    host = require()
     source = manifest.model.id
     if source == SHIPPED_MODEL:
         source = str(files("penstock.engines.embedded") / "model")
     facts = read_facts(source, manifest.adapters)
+    host = require()
     return tuple(vllm_launch(manifest, facts, host, free_port()) for _ in range(count))
 
 
@@ -244,10 +263,16 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
     for them: elsewhere they would change the user's prompts unasked.
     """
     from penstock.gateway.settings import TenantSettings
+    from penstock.ground.errors import UserError
     from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Tenant
     from penstock.registry.records import Budgets
 
     shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
+    known = (*BUILT_IN_TOOLS, *manifest.tools)
+    if unknown := [name for name in tools or () if name not in known]:
+        raise UserError(
+            f"there is no tool {', '.join(unknown)}", fix=f"Choose among {', '.join(known)}"
+        )
     sole = Tenant(tools=BUILT_IN_TOOLS if shipped else ())
     tenants = manifest.tenants or {DEFAULT_TENANT: sole}
     return tuple(

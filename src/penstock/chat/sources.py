@@ -6,7 +6,7 @@ cannot clash. A tool as a tenant gets it is made for that tenant: with its own c
 with arguments that the model neither sees nor sets.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +31,9 @@ class Source(Protocol):
     def needs_approval(self, tool: str) -> bool:
         """Whether calls of the tool wait for the user's approval."""
 
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Return what must run for the tools to work, until it is cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltinSource:
@@ -53,6 +56,10 @@ class BuiltinSource:
         """Whether its calls wait."""
         return self.approve
 
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Nothing."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class TenantSource:
@@ -74,6 +81,10 @@ class TenantSource:
         """Whether calls of the tool wait."""
         return "*" in self.approve or tool in self.approve
 
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Nothing."""
+        return ()
+
 
 @dataclass(slots=True)
 class Toolboxes:
@@ -88,6 +99,16 @@ class Toolboxes:
     def of(cls, sources: Iterable[Source]) -> "Toolboxes":
         """Return toolboxes over `sources`."""
         return cls({source.name: source for source in sources})
+
+    async def start(self) -> None:
+        """Nothing is needed before the loops run."""
+
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Return what the sources need to run."""
+        return [loop for source in self.sources.values() for loop in source.loops()]
+
+    async def stop(self) -> None:
+        """The loops have ended what they began."""
 
     def unknown(self, grants: Iterable[str]) -> list[str]:
         """Return those of `grants` whose source does not exist."""

@@ -43,12 +43,12 @@ class GatewayServer:
         begin: Begin,
         app: Starlette,
         fleet: Fleet,
-        background: Background | None = None,
+        backgrounds: Sequence[Background] = (),
     ) -> None:
-        """`background` runs beside the server: started before it listens, stopped after it."""
+        """`backgrounds` run beside the server: started before it listens, stopped after it."""
         protocol = functools.partial(Doorway, begin=begin, hot_paths=HOT_PATHS, settings=settings)
         app.router.lifespan_context = self._lifespan
-        self._fleet, self._background = fleet, background
+        self._fleet, self._backgrounds = fleet, backgrounds
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -77,19 +77,18 @@ class GatewayServer:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        background = self._background
-        if background is not None:
+        for background in self._backgrounds:
             await background.start()
         async with asyncio.TaskGroup() as group:
             loops = [self._fleet.watch(), self._sweep()]
-            loops += background.loops() if background is not None else ()
+            loops += [loop for background in self._backgrounds for loop in background.loops()]
             tasks = [group.create_task(loop) for loop in loops]
             yield
             await self._end_answers()
             for task in tasks:
                 task.cancel()
         await self._fleet.close()
-        if background is not None:
+        for background in reversed(self._backgrounds):
             await background.stop()
 
     async def _end_answers(self) -> None:

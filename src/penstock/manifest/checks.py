@@ -216,22 +216,23 @@ def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
 
 
 TOOL_SETTINGS = {
+    "only": ("mcp", "command"),
     "operations": ("openapi",),
     "url": ("openapi",),
     "queries": ("database", "database_url"),
-    "secret": ("openapi", "python"),
-    "header": ("openapi",),
-    "hosts": ("openapi",),
-    "private": ("openapi",),
+    "secret": ("mcp", "openapi", "python"),
+    "header": ("mcp", "openapi"),
+    "hosts": ("mcp", "openapi"),
+    "private": ("mcp", "openapi"),
 }
 """Which kinds of source a field of `tools.<name>` has an effect on; others: on all."""
 
 
 def _tool_sources(manifest: Manifest) -> Iterator[Flaw]:
-    kinds = ("openapi", "database", "database_url", "python")
+    kinds = ("mcp", "command", "openapi", "database", "database_url", "python")
     for name, source in manifest.tools.items():
         path: Path = ("tools", name)
-        given = [kind for kind in kinds if getattr(source, kind) is not None]
+        given = [kind for kind in kinds if getattr(source, kind) not in (None, ())]
         if name in BUILT_IN_TOOLS:
             yield Flaw(path, f"{name} is a built-in tool", "Choose another name.")
         if "." in name:
@@ -288,8 +289,10 @@ def _addresses(manifest: Manifest) -> Iterator[Flaw]:
     if weather and not _http_url(weather):
         yield Flaw(("builtin_tools", "weather_url"), *_NO_URL)
     for name, source in manifest.tools.items():
-        if source.url and not _http_url(source.url):
-            yield Flaw(("tools", name, "url"), *_NO_URL)
+        for field in ("url", "mcp"):
+            address = getattr(source, field)
+            if address and not _http_url(address):
+                yield Flaw(("tools", name, field), *_NO_URL)
     host = manifest.gateway.host
     if "/" in host or " " in host or host.count(":") == 1:
         yield Flaw(

@@ -223,24 +223,30 @@ class ToolQuery(Section):
 
 
 class ToolSource(Section):
-    """Where tools come from: exactly one of `openapi`, `database`, `database_url`, `python`."""
+    """Where tools come from; exactly one of the first six is given."""
 
+    mcp: str | None = Field(default=None, examples=["https://mcp.example.com/sse"])
+    """Address of an MCP server: streamable HTTP, or SSE where it ends in `/sse`."""
+    command: tuple[str, ...] = Field(default=(), examples=[["crm-mcp", "--read-only"]])
+    """Command of an MCP server that speaks over stdio."""
     openapi: str | None = Field(default=None, examples=["./billing.yaml"])
     """Path of an OpenAPI 3 document; its operations become tools."""
-    operations: tuple[str, ...] = Field(default=(), examples=[["getInvoice"]])
-    """Operations (`operationId`) that become tools; none means all."""
-    url: str | None = Field(default=None, examples=["https://billing.example.com/v1"])
-    """Address of the API; none means the first server in the document."""
     database: str | None = Field(default=None, examples=["./orders.db"])
     """Path of an SQLite file; needs `queries`."""
     database_url: Secret | None = Field(default=None, examples=["${env:ORDERS_URL}"])
     """Reference to the URL of a PostgreSQL database; needs `queries`."""
+    python: str | None = Field(default=None, examples=["acme"])
+    """Entry point of the group `penstock.tools` of an installed package."""
+    only: tuple[str, ...] = Field(default=(), examples=[["find_customer"]])
+    """Tools of an MCP server that are used; none means all."""
+    operations: tuple[str, ...] = Field(default=(), examples=[["getInvoice"]])
+    """Operations (`operationId`) that become tools; none means all."""
+    url: str | None = Field(default=None, examples=["https://billing.example.com/v1"])
+    """Address of the API; none means the first server in the document."""
     queries: dict[Name, ToolQuery] = Field(
         default_factory=dict, examples=[{"org-a": {"sql": "SELECT 1 AS one"}}]
     )
     """Queries that become tools."""
-    python: str | None = Field(default=None, examples=["acme"])
-    """Entry point of the group `penstock.tools` of an installed package."""
     secret: Secret | None = Field(default=None, examples=["${env:BILLING_KEY}"])
     """Reference to the credential; a tenant may have its own in `tool_secrets`."""
     header: str = Field(default="Authorization", min_length=1)
@@ -305,9 +311,9 @@ class Manifest(Section):
     """The whole of `penstock.yaml`. The smallest valid file is empty."""
 
     name: str = Field(
-        default="penstock", pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$", examples=["support-bot"]
+        default="penstock", pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["support-bot"]
     )
-    """Name of this stack: lower-case letters, digits and dashes."""
+    """Name of this stack: lower-case letters, digits and dashes, a letter first, 40 at most."""
     model: Model = Field(default=Model(), examples=[{"id": "Qwen/Qwen3-0.6B"}])
     """Which model is served."""
     engine: Engine = Field(default=Engine(), examples=[{"kind": "vllm"}])
@@ -338,7 +344,7 @@ class Manifest(Section):
     registry: Registry = Field(default=Registry(), examples=[{"url": "${env:DATABASE_URL}"}])
     """Where tenants, keys, budgets and usage are kept."""
     tools: dict[Name, ToolSource] = Field(
-        default_factory=dict, examples=[{"org-a": {"openapi": "./billing.yaml"}}]
+        default_factory=dict, examples=[{"org-a": {"mcp": "https://mcp.example.com/sse"}}]
     )
     """Sources of tools by name, beside the built-in ones."""
     builtin_tools: BuiltinTools = Field(

@@ -23,6 +23,9 @@ def source_settings(manifest: Manifest, name: str) -> SourceSettings:
         name=name,
         operations=operations,
         url=url,
+        mcp_url=told.mcp,
+        mcp_command=told.command,
+        only=told.only,
         queries=tuple(
             Query(f"{name}_{query}", each.about or query, each.sql, dict(each.parameters))
             for query, each in told.queries.items()

@@ -12,6 +12,7 @@ from penstock.chat.sources import BuiltinSource, Source, Toolboxes
 from penstock.chat.tools.builtin import BuiltinSettings, builtin_tools
 from penstock.chat.tools.described import SourceSettings
 from penstock.chat.tools.weather import WeatherSource
+from penstock.ground.errors import UserError
 
 
 class _Kind(Protocol):
@@ -48,7 +49,14 @@ def make_toolboxes(
 
 
 def _source(told: SourceSettings, environment: Mapping[str, str]) -> Source:
-    kind: _Kind = import_module(f"penstock.chat.tools.{_module_of(told)}")
+    try:
+        kind: _Kind = import_module(f"penstock.chat.tools.{_module_of(told)}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the tools of {told.name} need a package that is not installed",
+            why=f"there is no module {error.name}",
+            fix="Install it: pip install 'penstock[mcp]'",
+        ) from error
     return kind.make_source(told, environment)
 
 
@@ -57,4 +65,4 @@ def _module_of(told: SourceSettings) -> str:
         return "http_source"
     if told.queries:
         return "sql_source" if told.url else "postgres"
-    return "entry_point"
+    return "entry_point" if told.python else "mcp_source"

@@ -1,0 +1,105 @@
+"""Sources of tools behind a real gateway, and approval with the plain SDK."""
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from tests.fakes import mcp_tools
+from tests.fakes.gateway_answers import call_events, chat_events, streamed
+from tests.fakes.gateway_engine import ScriptedEngine, wait_until
+from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, settings_for
+
+from penstock.chat.tools.described import Query, SourceSettings
+from penstock.gateway.settings import TenantSettings, ToolSettings
+
+HI: Any = {"role": "user", "content": "hi"}
+
+
+@pytest.fixture(scope="module")
+def tools_gateway(
+    _engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    file = tmp_path_factory.mktemp("orders") / "orders.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE orders (id, org)")
+        database.execute("INSERT INTO orders VALUES (1, 'alice'), (2, 'bob')")
+    query = Query("orders_all", "Orders", "SELECT id, org FROM orders WHERE org = :tenant")
+    command = (sys.executable, str(Path(mcp_tools.__file__)))
+    sources = (
+        SourceSettings("orders", queries=(query,), url=str(file), approve=("all",)),
+        SourceSettings("fake", mcp_command=command, only=("add",)),
+    )
+    tenants = (
+        TenantSettings("alice", tools=("orders", "fake")),
+        TenantSettings("bob", tools=("orders",)),
+        TenantSettings("tiny"),
+    )
+    settings = settings_for(
+        {"engine": _engine.url}, tools=ToolSettings(sources=sources), tenants=tenants
+    )
+    with GatewayProcess(settings) as process:
+        wait_until(lambda: len(process.get("/tools", ALICE).json()["tools"]) == 2, 20)
+        yield process
+
+
+def test_each_tenant_sees_its_tools(tools_gateway: GatewayProcess) -> None:
+    for key, names in ((ALICE, ["orders_all", "fake_add"]), (BOB, ["orders_all"])):
+        tools = tools_gateway.get("/tools", key).json()["tools"]
+        assert [tool["function"]["name"] for tool in tools] == names
+
+
+def test_a_tool_of_an_mcp_server_is_run(
+    tools_gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    calls = call_events(("call-1", "fake_add", '{"a": 1, "b": 2}'))
+    engine.play(streamed(calls), streamed(chat_events(["3"])))
+    assert tools_gateway.chat(key=ALICE).json()["choices"][0]["message"]["content"] == "3"
+    assert engine.asked[-1].json["messages"][-1]["content"] == '{"sum": 3}'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_sdk_asks_approves_and_cannot_replay(
+    tools_gateway: GatewayProcess, engine: ScriptedEngine, stream: bool
+) -> None:
+    sdk: Any = tools_gateway.sdk()
+    engine.play(streamed(call_events(("call-1", "orders_all", "{}"))))
+    if stream:
+        with sdk.chat.completions.stream(model="scripted", messages=[HI]) as events:
+            done = events.get_final_completion()
+    else:
+        done = sdk.chat.completions.create(model="scripted", messages=[HI])
+        (asked,) = done.metadata["approvals"]
+        assert (asked["name"], asked["arguments"]) == ("orders_all", "{}")
+        assert asked["tool_call_id"] == done.choices[0].message.tool_calls[0].id
+    message = done.choices[0].message
+    yes = {
+        "role": "tool",
+        "tool_call_id": message.tool_calls[0].id,
+        "content": '{"approved": true}',
+    }
+    engine.play(streamed(chat_events(["One."])))
+    again = sdk.chat.completions.create(model="scripted", messages=[HI, message, yes])
+    assert again.choices[0].message.content == "One."
+    told = engine.asked[-1].json["messages"][-1]["content"]
+    assert told == '{"count": 1, "rows": [{"id": 1, "org": "alice"}]}'
+    with pytest.raises(openai.BadRequestError, match="answered before"):
+        sdk.chat.completions.create(model="scripted", messages=[HI, message, yes])
+    body = {"model": "scripted", "messages": [HI, message.model_dump(mode="json"), yes]}
+    assert tools_gateway.post("/v1/chat/completions", body, BOB).status_code == 400
+
+
+def test_where_nobody_can_be_asked_nothing_runs(
+    tools_gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    engine.play(
+        streamed(call_events(("call-1", "orders_all", "{}"))), streamed(chat_events(["No."]))
+    )
+    answer = tools_gateway.post("/invoke", {"prompt": "x", "model": "scripted"})
+    assert answer.json()["generated_text"] == "No."
+    assert "approval" in engine.asked[-1].json["messages"][-1]["content"]
+    assert 'outcome="denied"' in tools_gateway.get("/metrics").text
