@@ -28,7 +28,7 @@ def test_detach_status_logs_down(marked: Marked) -> None:
     assert [one["phase"] for one in status["services"]] == ["ready", "ready"]
     text = marked.cli("status").stdout
     assert "demo is ready at" in text
-    assert "0 restarts" in text
+    assert "restarts: 0" in text
 
     logs = marked.cli("logs", "engine", "-n", "1").stdout
     assert logs == "completion /v1/completions\n"
@@ -47,7 +47,10 @@ def test_detach_status_logs_down(marked: Marked) -> None:
     assert down == {"stopped": True, "name": "demo", "url": told["url"]}
     assert marked.processes() == []
     assert marked.cli("status").returncode == 1
-    assert json.loads(marked.cli("status", "--json").stdout) == {"running": False}
+    assert json.loads(marked.cli("status", "--json").stdout) == {
+        "running": False,
+        "serves": False,
+    }
     assert marked.cli("down").returncode == 0
     assert "completion" in marked.cli("logs", "engine").stdout
 

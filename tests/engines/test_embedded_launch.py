@@ -1,6 +1,7 @@
 """From manifests to the embedded engine's command line."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,14 @@ def test_the_shipped_model() -> None:
     assert command() == "--host 127.0.0.1 --port 7 --served-model-name penstock-tiny"
 
 
-def test_a_folder_and_every_setting() -> None:
+def adapter(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    return str(folder)
+
+
+def test_a_folder_and_every_setting(tmp_path: Path) -> None:
+    a, b = adapter(tmp_path / "a"), adapter(tmp_path / "b")
     assert command(
         model={"id": "/m/qwen", "context": 512},
         engine={
@@ -28,14 +36,15 @@ def test_a_folder_and_every_setting() -> None:
             "tool_parser": "none",
             "extra_args": ["--x", "1"],
         },
-        adapters={"a": "/l/a", "b": "/l/b"},
+        adapters={"a": a, "b": b},
     ) == (
         "--model /m/qwen --host 127.0.0.1 --port 7 --served-model-name qwen --max-model-len 512 "
         "--max-num-seqs 4 --tool-call-parser none --enable-lora --max-loras 6 "
-        "--lora-modules a=/l/a b=/l/b --x 1"
+        f"--lora-modules a={a} b={b} --x 1"
     )
 
 
-def test_an_adapter_in_s3_is_refused() -> None:
+@pytest.mark.parametrize("place", ["s3://bucket/a", "./not/there"])
+def test_an_adapter_that_is_not_here_is_refused(place: str) -> None:
     with pytest.raises(UserError, match=r"adapters\.a"):
-        command(adapters={"a": "s3://bucket/a"})
+        command(adapters={"a": place})

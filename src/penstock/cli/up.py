@@ -79,7 +79,9 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
         "gateway.port": port,
     }
     manifest = load(file, changes)
-    granted = [name.strip() for name in tools.split(",") if name.strip()] if tools else None
+    granted = None if tools is None else [n.strip() for n in tools.split(",") if n.strip()]
+    if manifest.target.kind != "local":
+        note(f"target.kind is {manifest.target.kind}; `up` serves on this machine all the same.")
 
     def put_together() -> LocalStack:
         return local_stack(manifest, directory, tools=granted)

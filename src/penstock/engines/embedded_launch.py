@@ -1,6 +1,7 @@
 """The embedded engine as a process of its own: from the manifest to a command line."""
 
 import sys
+from pathlib import Path
 
 from penstock.engines.launch import Launch
 from penstock.ground.errors import UserError
@@ -46,5 +47,11 @@ def _folder(name: str, place: str) -> str:
             f"the adapter {name} is not on this machine",
             why=place,
             fix=f"Copy it into a folder and name the folder in `adapters.{name}`",
+        )
+    if not (Path(place) / "adapter_config.json").is_file():
+        raise UserError(
+            f"the adapter {name} cannot be used",
+            why=f"there is no {place}/adapter_config.json",
+            fix=f"Name the adapter's folder in `adapters.{name}`",
         )
     return place

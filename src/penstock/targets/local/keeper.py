@@ -68,11 +68,7 @@ class Keeper:
         Raises MachineError (port in use), EngineDied (it ended) or EngineUnavailable (not ready
         in time); nothing of it runs then.
         """
-        ports.check_free(
-            self.service.launch.url,
-            what=self.service.name,
-            fix=self.service.port_remedy,
-        )
+        self.check_port()
         self._enter(Phase.STARTING, "starts")
         self._child = await Child.start(
             self.service.launch, log=self.log, grace_s=self.timings.grace_s
@@ -89,6 +85,12 @@ class Keeper:
                 task.cancel()
         self._ready_s = self.clock()
         self._enter(Phase.READY, "ready")
+
+    def check_port(self) -> None:
+        """Raise MachineError when its port is in use."""
+        ports.check_free(
+            self.service.launch.url, what=self.service.name, fix=self.service.port_remedy
+        )
 
     async def keep(self) -> None:
         """Watch it for ever; start it again, after a growing pause, each time it dies."""

@@ -92,6 +92,7 @@ class Supervisor:
             raise error
 
     async def _serve(self) -> None:
+        self._gateway.check_port()  # an engine may take a minute; this is known at once
         await side_by_side(engine.start() for engine in self._engines)
         await self._gateway.start()
         self._enter(Phase.READY, f"serves {self.stack.model} at {self.stack.url}")
