@@ -5,6 +5,7 @@ PostgreSQL's row lock, and SQLite's only write lock.
 """
 
 import itertools
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -37,7 +38,9 @@ class Database:
         self.is_sqlite = self._engine.dialect.name == "sqlite"
 
     async def create(self) -> None:
-        """Make the tables that are missing."""
+        """Make the tables that are missing; an SQLite file is its owner's alone."""
+        if self.is_sqlite and (path := self._engine.url.database):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         async with self.begin() as connection:
             if not self.is_sqlite:
                 # Replicas that start together would trip over each other.
