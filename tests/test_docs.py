@@ -7,6 +7,7 @@ import pytest
 
 from penstock.cli.app import COMMANDS, load
 from penstock.cli.output import ExitCode
+from penstock.gateway import faults
 from penstock.ground import metrics
 from penstock.manifest import markdown
 from penstock.manifest.fields import all_fields
@@ -64,3 +65,21 @@ def test_every_metric_is_documented() -> None:
     for metric in metrics.ALL:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
         assert f"| `{metric.name}` | {labels} | {metric.help} |" in page
+
+
+def test_every_error_code_is_documented() -> None:
+    page = Path("docs/gateway.md").read_text(encoding="utf-8").split("## Errors")[1]
+    rooms = (Path("src/penstock/gateway"), Path("src/penstock/chat"))
+    sources = "\n".join(path.read_text() for room in rooms for path in room.rglob("*.py"))
+    named = set(re.findall(r'code="([a-z_]+)"', sources))
+    named |= set(re.findall(r'_fault\([^()]*, "([a-z_]+)"', sources))
+    named |= set(re.findall(r'_refuse\([^()]*, "([a-z_]+)"\)', sources))
+    named |= {code for _, _, code in faults._KINDS}
+    assert named - set(re.findall(r"`([a-z_]+)`", page)) == set()
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in (Path("README.md"), Path("ARCHITECTURE.md"), *Path("docs").rglob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page}: {link}"
