@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         RegistrySettings,
         Settings,
         TenantSettings,
-        ToolSettings,
     )
     from penstock.gateway.turns import Turns
     from penstock.manifest.model import Manifest
@@ -305,7 +304,8 @@ def _settings(
     tenants: Sequence[TenantSettings],
     secrets: dict[str, str],
 ) -> Settings:
-    from penstock.gateway.settings import KeySettings, Settings
+    from penstock.chat.tools.from_manifest import tool_fields
+    from penstock.gateway.settings import KeySettings, Settings, ToolSettings
     from penstock.registry import keys
 
     gateway = manifest.gateway
@@ -317,26 +317,12 @@ def _settings(
             KeySettings(keys.digest_of(secret.encode()).hex(), keys.hint_of(secret), tenant)
             for tenant, secret in secrets.items()
         ),
-        tools=_tool_settings(manifest),
+        tools=ToolSettings(**tool_fields(manifest)),
         host=gateway.host,
         max_body_bytes=gateway.max_body_bytes,
         max_header_bytes=gateway.max_header_bytes,
         request_timeout_s=gateway.request_timeout_s,
         body_timeout_s=gateway.body_timeout_s,
-    )
-
-
-def _tool_settings(manifest: Manifest) -> ToolSettings:
-    from penstock.chat.tools.from_manifest import source_settings
-    from penstock.gateway.settings import ToolSettings
-    from penstock.manifest.references import parse
-
-    turns, key = manifest.turns, manifest.turns.key
-    return ToolSettings(
-        **manifest.builtin_tools.model_dump(),
-        **turns.model_dump(exclude={"key"}),
-        continuation_key_env=parse(key).name if key else None,
-        sources=tuple(source_settings(manifest, name) for name in manifest.tools),
     )
 
 

@@ -1,6 +1,7 @@
 """Sources of tools as `penstock.yaml` names them, told to the gateway; documents are read here."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,6 +10,20 @@ from penstock.chat.tools.openapi import base_url, read_operations
 from penstock.ground.errors import UserError
 from penstock.manifest.model import Manifest, ToolSource
 from penstock.manifest.references import parse
+
+
+def tool_fields(manifest: Manifest) -> dict[str, Any]:
+    """Return what the gateway is told of tools and turns: fields of its `ToolSettings`.
+
+    Raises:
+        UserError: an OpenAPI document cannot be used.
+    """
+    return {
+        **manifest.builtin_tools.model_dump(),
+        **manifest.turns.model_dump(exclude={"key"}),
+        "continuation_key_env": _variable(manifest.turns.key),
+        "sources": tuple(source_settings(manifest, name) for name in manifest.tools),
+    }
 
 
 def source_settings(manifest: Manifest, name: str) -> SourceSettings:
