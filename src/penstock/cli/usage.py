@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from penstock.cli.address import Url
 from penstock.cli.admin_client import AdminClient, AdminKey, find_admin
@@ -75,7 +75,7 @@ def _show(rows: list[dict[str, object]]) -> None:
     if not rows:
         note("Nothing was used.")
         return
-    table = Table(*rows[0], box=None)
+    table = Table(*(Column(name, no_wrap=True) for name in rows[0]), box=None)
     for row in rows:
         table.add_row(
             *(f"{value:.6f}" if name == "usd" else str(value) for name, value in row.items())
