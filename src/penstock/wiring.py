@@ -45,6 +45,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.fleet import Fleet
     from penstock.gateway.front import Front
     from penstock.gateway.invoke import Invoker
+    from penstock.gateway.mcp_server import McpServer
     from penstock.gateway.meters import Meters, gauge
     from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import read_settings
@@ -77,7 +78,10 @@ def run_gateway(settings_path: Path) -> int:
         metrics=registry,
         started_s=int(time.time()),
         request_timeout_s=settings.request_timeout_s,
-        further=_registry_routes(office, admission, turns) if office else (),
+        further=(
+            McpServer(admission, toolboxes, meters, turns.bounds).route(),
+            *(_registry_routes(office, admission, turns) if office else ()),
+        ),
     )
     front = Front(admission, charges, turns)
     backgrounds = (office, toolboxes) if office else (toolboxes,)

@@ -7,8 +7,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import TextContent
 from tests.fakes import mcp_tools
 from tests.fakes.gateway_answers import call_events, chat_events, streamed
 from tests.fakes.gateway_engine import ScriptedEngine, wait_until
@@ -103,3 +107,49 @@ def test_where_nobody_can_be_asked_nothing_runs(
     assert answer.json()["generated_text"] == "No."
     assert "approval" in engine.asked[-1].json["messages"][-1]["content"]
     assert 'outcome="denied"' in tools_gateway.get("/metrics").text
+
+
+async def test_penstock_is_an_mcp_server_for_the_official_client(
+    tools_gateway: GatewayProcess,
+) -> None:
+    headers = {"authorization": f"Bearer {ALICE}"}
+    async with httpx2.AsyncClient(headers=headers) as http:
+        way = streamable_http_client(tools_gateway.url + "/mcp", http_client=http)
+        async with Client(way) as client:
+            tools = (await client.list_tools()).tools
+            assert [tool.name for tool in tools] == ["fake_add"], "what waits is not offered"
+            done = await client.call_tool("fake_add", {"a": 1, "b": 2})
+            assert not done.is_error
+            assert isinstance(done.content[0], TextContent)
+            assert done.content[0].text == '{"sum": 3}'
+            wrong = await client.call_tool("fake_add", {"a": "x", "b": 2})
+            assert wrong.is_error
+            with pytest.raises(MCPError, match="no tool orders_all"):
+                await client.call_tool("orders_all", {})
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, -32700),
+        (b"[]", 400, -32600),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/burn"}', 200, -32601),
+        (
+            b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": 7}}',
+            200,
+            -32602,
+        ),
+    ],
+)
+def test_what_is_no_mcp_is_told(
+    tools_gateway: GatewayProcess, body: bytes, status: int, code: int
+) -> None:
+    answer = tools_gateway.post("/mcp", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_mcp_needs_a_key(tools_gateway: GatewayProcess) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    assert tools_gateway.post("/mcp", body, None).status_code == 401
+    assert tools_gateway.post("/mcp", body, BOB).json()["result"] == {"tools": []}
+    assert tools_gateway.get("/mcp").status_code == 405

@@ -62,7 +62,7 @@ class Turns:
                     f"the tools of tenant {tenant.name} cannot be used", why=str(error)
                 ) from error
         bounds = settings.tools
-        self._bounds = Bounds(
+        self.bounds = Bounds(
             max_rounds=bounds.max_rounds,
             call_timeout_s=bounds.call_timeout_s,
             turn_timeout_s=bounds.turn_timeout_s,
@@ -124,7 +124,7 @@ class Turns:
     ) -> "_Run":
         upstream = Upstream(charge, _CHAT, request_id)
         box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
-        turn = Turn(request, upstream, box, self._bounds, continuations=continuations)
+        turn = Turn(request, upstream, box, self.bounds, continuations=continuations)
         return _Run(turn, charge, self._meters)
 
 
