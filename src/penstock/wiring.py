@@ -272,7 +272,7 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
 
     shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
     known = (*BUILT_IN_TOOLS, *manifest.tools)
-    if unknown := [name for name in tools or () if name not in known]:
+    if unknown := [name for name in tools or () if name.partition(".")[0] not in known]:
         raise UserError(
             f"there is no tool {', '.join(unknown)}", fix=f"Choose among {', '.join(known)}"
         )
