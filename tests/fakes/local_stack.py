@@ -69,14 +69,14 @@ def supervise(directory: str, mark: str, engine: str, gateway: str = "good") -> 
 
 
 def run_cli(mark: str, engine: str, _: str, *arguments: str) -> int:
-    import penstock.wiring
+    import penstock.wiring.local
     from penstock.cli.app import main
 
     def stand_in(manifest: Manifest, directory: Path, **_: Any) -> LocalStack:
         port = manifest.gateway.port
         return fake_stack(directory, mark, engine, port=0 if port == DEFAULT_PORT else port)
 
-    vars(penstock.wiring)["local_stack"] = stand_in
+    vars(penstock.wiring.local)["local_stack"] = stand_in
     return main(arguments)
 
 

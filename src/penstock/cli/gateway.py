@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from penstock.ground.errors import PenstockError
-from penstock.wiring import run_gateway
+from penstock.wiring.gateway import run_gateway
 
 
 def main() -> int:

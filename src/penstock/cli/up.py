@@ -21,7 +21,7 @@ from penstock.targets.local.event import STACK, Event, Phase, Report
 from penstock.targets.local.stack import LocalStack
 from penstock.targets.local.state import refuse_second
 from penstock.targets.local.supervisor import Supervisor
-from penstock.wiring import local_stack
+from penstock.wiring.local import local_stack
 
 
 class EngineKind(StrEnum):

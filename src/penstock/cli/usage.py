@@ -14,7 +14,7 @@ from penstock.cli.address import Url
 from penstock.cli.admin_client import AdminClient, AdminKey, find_admin
 from penstock.cli.output import AsJson, ExitCode, note, print_json, terminal
 from penstock.ground.errors import UserError
-from penstock.wiring import write_parquet
+from penstock.wiring.exports import write_parquet
 
 
 class Format(StrEnum):

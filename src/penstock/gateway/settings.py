@@ -1,6 +1,6 @@
 """What a gateway process is told at its start: plain data, read from one JSON file.
 
-The manifest is translated into this by `wiring.py`, so that the gateway starts without YAML,
+The manifest is translated into this by `wiring/local.py`, so that the gateway starts without YAML,
 pydantic or Typer. The file holds digests of keys, never keys.
 """
 
@@ -135,6 +135,6 @@ def read_settings(path: Path) -> Settings:
     """Read the settings file.
 
     Raises:
-        msgspec.ValidationError: the file is not what `wiring.py` writes.
+        msgspec.ValidationError: the file is not what `wiring/local.py` writes.
     """
     return msgspec.json.decode(path.read_bytes(), type=Settings)

@@ -1,4 +1,4 @@
-"""What a supervisor runs: plain data, put together by `wiring.py`."""
+"""What a supervisor runs: plain data, put together by `wiring/local.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

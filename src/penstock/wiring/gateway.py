@@ -1,0 +1,136 @@
+"""One gateway process, put together from its settings.
+
+What only some gateways need is imported where it is needed: one without a registry starts without
+a database, one without tools of its own without their clients.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from penstock.gateway.admission import Admission
+    from penstock.gateway.settings import Settings
+    from penstock.gateway.turns import Turns
+    from penstock.registry.office import Office
+
+
+def run_gateway(settings_path: Path) -> int:
+    """Serve a gateway until it is told to stop; returns the exit code."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric as Family
+
+    from penstock.chat.tools.kinds import make_toolboxes
+    from penstock.gateway.admission import Admission
+    from penstock.gateway.app import Cold
+    from penstock.gateway.charges import Charges
+    from penstock.gateway.fleet import Fleet
+    from penstock.gateway.front import Front
+    from penstock.gateway.invoke import Invoker
+    from penstock.gateway.mcp_server import McpServer
+    from penstock.gateway.meters import Meters, gauge
+    from penstock.gateway.server import GatewayServer
+    from penstock.gateway.settings import read_settings
+    from penstock.gateway.turns import Turns
+    from penstock.ground import metrics
+
+    settings = read_settings(settings_path)
+    fleet = Fleet(settings.engines)
+
+    def gauges() -> list[Family]:
+        connections = gauge(metrics.CONNECTIONS)
+        connections.add_metric([], server.connections)
+        return [*fleet.gauges(), connections]
+
+    meters = Meters(gauges)
+    registry = CollectorRegistry()
+    registry.register(meters)
+    admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
+    office = _office(settings, admission, fleet.names) if settings.registry else None
+    charges = Charges(meters, office.clerk if office else None)
+    tools = settings.tools
+    toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
+    turns = Turns(settings, toolboxes, meters)
+    cold = Cold(
+        admission=admission,
+        fleet=fleet,
+        turns=turns,
+        invoker=Invoker(admission, charges, turns),
+        meters=meters,
+        metrics=registry,
+        started_s=int(time.time()),
+        request_timeout_s=settings.request_timeout_s,
+        further=(
+            McpServer(admission, toolboxes, meters, turns.bounds).route(),
+            *(_registry_routes(office, admission, turns) if office else ()),
+        ),
+    )
+    front = Front(admission, charges, turns)
+    backgrounds = (office, toolboxes) if office else (toolboxes,)
+    server = GatewayServer(settings, front.begin, cold.app(), fleet, backgrounds)
+    logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
+    return 0 if server.run() else 1
+
+
+def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
+    """Put the registry's part of a gateway together; the database is not touched yet."""
+    import secrets
+    import socket
+
+    from penstock.ground.errors import UserError
+    from penstock.registry.clerk import Clerk
+    from penstock.registry.office import Office
+    from penstock.registry.slots import Owner, SlotFile
+    from penstock.registry.stores.accounts import AccountStore
+    from penstock.registry.stores.books import BookStore
+    from penstock.registry.stores.database import Database
+    from penstock.registry.stores.usage import UsageStore
+
+    told = settings.registry
+    assert told is not None  # noqa: S101 - asked for only where there is one
+    url = os.environ.get(told.database_env or "") or told.database
+    if not url:
+        raise UserError(
+            "the registry has no database", fix=f"Set the variable {told.database_env}"
+        )
+    folder = Path(told.folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
+    sys.setswitchinterval(0.0005)
+    replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, engines))
+    database = Database(url)
+    accounts, books = AccountStore(database), BookStore(database)
+    clerk = Clerk(
+        accounts,
+        books,
+        slots,
+        on_changes=admission.learn,
+        purses=admission.purses,
+        clock=time.monotonic,
+    )
+    return Office(
+        database,
+        accounts,
+        books,
+        UsageStore(database),
+        clerk,
+        [tenant.record() for tenant in settings.tenants],
+        [key.record() for key in settings.keys],
+    )
+
+
+def _registry_routes(office: Office, admission: Admission, turns: Turns) -> tuple[BaseRoute, ...]:
+    from penstock.gateway.admin import Admin
+    from penstock.gateway.usage import OwnUsage
+
+    own = OwnUsage(admission, office.usage, office.books)
+    admin = Admin(admission, office, turns.unknown)
+    return (own.route(), *admin.routes())
