@@ -29,7 +29,7 @@ THRESHOLDS = {
     "math": 0.90,
     "search": 0.90,
     "answers": 0.90,
-    "small talk": 0.95,
+    "no call": 0.95,
     "faq": 0.95,
 }
 MAX_TOKENS = 300
@@ -91,6 +91,11 @@ def is_right(question: Question, reply: Reply) -> bool:
     return question.text is None or reply.text == question.text
 
 
+def makes_no_call(reply: Reply) -> bool:
+    """Whether small talk was answered without a call, not even a broken one."""
+    return not reply.calls and "<tool_call>" not in reply.text
+
+
 def main() -> int:
     """Read the options, ask, print, and return the exit status."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -136,9 +141,16 @@ def _report(exam: list[Question], replies: list[Reply]) -> bool:
         wanted = THRESHOLDS.get(kind)
         met = wanted is None or share >= wanted
         passed = passed and met
-        goal = f"{wanted:.0%}" if wanted else "-"
-        print(f"{kind:<14}{count:>6}{share:>8.1%}{goal:>8}{'' if met else '  MISSED'}")
-    return passed
+        print(_row(kind, count, share, wanted))
+    share, count = _share(exam, "small talk", lambda i, _: makes_no_call(replies[i]))
+    print(_row("no call", count, share, THRESHOLDS["no call"]))
+    return passed and share >= THRESHOLDS["no call"]
+
+
+def _row(kind: str, count: int, share: float, wanted: float | None) -> str:
+    goal = f"{wanted:.0%}" if wanted else "-"
+    missed = wanted is not None and share < wanted
+    return f"{kind:<14}{count:>6}{share:>8.1%}{goal:>8}{'  MISSED' if missed else ''}"
 
 
 def _report_agreement(exam: list[Question], ours: list[Reply], theirs: list[Reply]) -> None:

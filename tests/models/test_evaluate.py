@@ -31,7 +31,7 @@ def test_a_perfect_engine_passes(exam: list[Question]) -> None:
     with serve_oracle(exam) as url:
         done = _evaluate("--url", url)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("100.0%") == 8
+    assert done.stdout.count("100.0%") == 9
 
 
 def test_an_engine_that_misses_a_threshold_fails(exam: list[Question]) -> None:
