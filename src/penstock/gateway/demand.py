@@ -41,8 +41,13 @@ class Demand(NamedTuple):
         return self.prompt < _UNKNOWN and self.completion < _UNKNOWN
 
 
-def demand_of(request: Asked, body: bytes, context: int | None) -> Demand:
+def demand_of(
+    request: Asked, body: bytes, context: int | None, *, budgeted: bool = True
+) -> Demand:
     """Return the worst case of a request; `context` is the model's, none where it is unknown.
+
+    Without a budget (`budgeted` false) nobody asks for the worst case, and finding it costs a look
+    at every byte: only what limits need is told.
 
     Raises:
         RequestError: a number in it is out of range.
@@ -57,6 +62,8 @@ def demand_of(request: Asked, body: bytes, context: int | None) -> Demand:
         prompts = _prompts_in(request.prompt)
         answers = max(answers, _number(request.best_of))
     asked = None if asked is None else max(0, asked)
+    if not budgeted:
+        return Demand(_UNKNOWN, len(body), _UNKNOWN, asked)
     prompt = most * prompts
     if not _UNBOUNDED.search(body):
         prompt = min(prompt, len(body) + _TEMPLATE_TOKENS)

@@ -56,7 +56,7 @@ class Front:
     ) -> Answer:
         caller, route = way
         body = bounded(caller, request, body)
-        demand = demand_of(request, body, route.context)
+        demand = demand_of(request, body, route.context, budgeted=bool(caller.purses))
         try:
             charge = self._charges.open(caller, route, client.request_id, demand)
         except Short as short:

@@ -5,7 +5,7 @@ then costs the client nothing: another engine is asked. Afterwards the stream sa
 """
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,8 +23,7 @@ from penstock.ground.errors import EngineDied, EngineError, EngineRefused, Engin
 _MAX_PLAIN = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What is asked of the engine."""
 
     path: bytes

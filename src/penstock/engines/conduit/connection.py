@@ -1,6 +1,7 @@
 """One keep-alive connection to an engine: writes a request, reads its response into a sink."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._transport is not None:
             self._transport.resume_reading()
-        exchange.on_finished(self if reusable else None, error)
+        exchange.on_finished(exchange, self if reusable else None, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the socket is gone."""
@@ -147,7 +148,18 @@ class Exchange:
         self.connection: Connection | None = None
         self.answered = False
         self.finished = False
-        self.on_finished = _nobody_waits
+        self.on_finished: OnFinished = _nobody_waits
+
+    def release(self) -> Sink:
+        """Mark it as finished and let go of everything; returns the sink, to be told.
+
+        Sink and exchange hold each other: without this, every request would be garbage that only
+        the cycle collector finds.
+        """
+        sink, self.sink = self.sink, _NOBODY
+        self.connection, self.request = None, b""
+        self.finished = True
+        return sink
 
     def pause(self) -> None:
         """The client reads slowly: stop reading from the engine."""
@@ -160,8 +172,37 @@ class Exchange:
             self.connection.resume_reading()
 
 
-def _nobody_waits(connection: Connection | None, error: EngineError | None) -> None:
+OnFinished = Callable[[Exchange, Connection | None, EngineError | None], None]
+
+
+def _nobody_waits(
+    exchange: Exchange, connection: Connection | None, error: EngineError | None
+) -> None:
     raise RuntimeError("an exchange ended before its pool listened")
+
+
+class _Nobody:
+    """The sink of an exchange that has ended: nothing more is told."""
+
+    takes_framed = False
+
+    def on_head(self, head: Head) -> None:
+        pass
+
+    def on_events(self, framed: bytes) -> None:
+        pass
+
+    def on_bytes(self, payload: bytes) -> None:
+        pass
+
+    def on_end(self) -> None:
+        pass
+
+    def on_lost(self, error: EngineError) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 class _HeadReader:

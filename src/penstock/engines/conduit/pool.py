@@ -66,9 +66,7 @@ class Pool:
 
     def _start(self, exchange: Exchange) -> Exchange:
         self.outstanding += 1
-        exchange.on_finished = lambda connection, error: self._on_finished(
-            exchange, connection, error
-        )
+        exchange.on_finished = self._on_finished
         while self._idle:
             connection = self._idle.pop()
             if connection.alive:
@@ -112,14 +110,14 @@ class Pool:
             exchange.connection = None
             self._connect(exchange)
             return
-        exchange.finished = True
         self.outstanding -= 1
         if connection is not None:
             self._keep(connection)
+        sink = exchange.release()
         if error is None:
-            exchange.sink.on_end()
+            sink.on_end()
         else:
-            exchange.sink.on_lost(error)
+            sink.on_lost(error)
 
     def _keep(self, connection: Connection) -> None:
         if len(self._idle) < _IDLE_MAX:
@@ -132,10 +130,11 @@ class Pool:
         """The client has left: close the connection so that the engine stops computing."""
         if exchange.finished:
             return
-        exchange.finished = True
         self.outstanding -= 1
-        if exchange.connection is not None:
-            exchange.connection.abort()
+        connection = exchange.connection
+        exchange.release()
+        if connection is not None:
+            connection.abort()
 
     async def close(self) -> None:
         """Close every idle connection and stop connecting."""

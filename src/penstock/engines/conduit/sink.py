@@ -1,13 +1,11 @@
 """What the conduit tells whoever asked: callbacks, because a task per chunk is the cost."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from penstock.ground.errors import EngineError
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Status line and the few response headers that matter."""
 
     status: int
