@@ -32,7 +32,7 @@ def main() -> None:
     """Read the options, train, and write the model folder."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, required=True, help="model folder to write")
-    options.add_argument("--tokens", type=float, default=20e6, help="tokens to train on")
+    options.add_argument("--tokens", type=float, default=30e6, help="tokens to train on")
     options.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     options.add_argument("--seed", type=int, default=2026)
     options.add_argument("--start", type=Path, help="go on from this model folder")

@@ -49,7 +49,7 @@ TURNS = {
     "search": 15,
     "two": 20,
     "other": 12,
-    "faq": 26,
+    "faq": 30,
     "small_talk": 15,
     "unknown": 4,
     "name": 2,
