@@ -75,11 +75,15 @@ class Ledger(Protocol):
         """Changes when the memory is lost: approvals asked for before are refused then."""
 
     async def spend(self, nonce: str, expires_s: int) -> bool:
-        """Mark `nonce` as used; false if it was, or if that cannot be told."""
+        """Mark `nonce` as used; false if it was.
+
+        Raises:
+            PenstockError: that cannot be told, so nothing may be run.
+        """
 
 
 class MemoryLedger:
-    """A ledger for one gateway process; another replica refuses what this one asked."""
+    """A ledger for a gateway without a database; another replica refuses what this one asked."""
 
     def __init__(self, wall: Clock, most: int = 100_000) -> None:
         """`most` bounds the memory; beyond it approvals are refused until old ones expire."""

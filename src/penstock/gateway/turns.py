@@ -11,7 +11,7 @@ from contextlib import aclosing
 import msgspec
 
 from penstock.chat.calls import Bounds
-from penstock.chat.continuation import Continuations, MemoryLedger
+from penstock.chat.continuation import Continuations, Ledger, MemoryLedger
 from penstock.chat.events import Chunk, Event, Finished, ToolFinished, ToolStarted
 from penstock.chat.request import TurnRequest, read_request
 from penstock.chat.sources import Toolboxes
@@ -37,11 +37,18 @@ log = logging.getLogger("penstock.gateway")
 class Turns:
     """Starts turns with the tools each tenant is granted."""
 
-    def __init__(self, settings: Settings, toolboxes: Toolboxes, meters: Meters) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        toolboxes: Toolboxes,
+        meters: Meters,
+        ledger: Ledger | None = None,
+    ) -> None:
         """Compile the toolbox of every tenant.
 
         Continuations are signed with the key in the environment variable that the settings name,
-        or with a random one, which no other replica and no later process knows.
+        or with a random one, which no other replica and no later process knows. `ledger`
+        remembers which approvals were answered; without one this process does, for itself.
 
         Raises:
             UserError: a tenant is granted a tool that does not exist, or two of one name; the key
@@ -71,7 +78,7 @@ class Turns:
         self._meters = meters
         self._key = _continuation_key(bounds.continuation_key_env)
         self._approval_s = bounds.approval_timeout_s
-        self._ledger = MemoryLedger(time.time)
+        self._ledger = ledger or MemoryLedger(time.time)
 
     def unknown(self, names: Sequence[str]) -> list[str]:
         """Return those of `names` that are no tool of this gateway."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from penstock.registry.clerk import Clerk
 from penstock.registry.records import KeyRecord, TenantRecord
 from penstock.registry.stores.accounts import AccountStore
+from penstock.registry.stores.approvals import ApprovalStore
 from penstock.registry.stores.books import BookStore
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.usage import UsageStore
@@ -19,6 +20,7 @@ class Office:
     accounts: AccountStore
     books: BookStore
     usage: UsageStore
+    approvals: ApprovalStore
     clerk: Clerk
     tenants: Sequence[TenantRecord]
     keys: Sequence[KeyRecord]
@@ -30,6 +32,7 @@ class Office:
             StoreUnavailable: the database cannot be reached.
         """
         await self.database.create()
+        await self.approvals.open()
         await self.accounts.seed(self.tenants, self.keys)
         await self.clerk.refresh()
         await self.clerk.recover()

@@ -58,7 +58,7 @@ def run_gateway(settings_path: Path) -> int:
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
     toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
-    turns = Turns(settings, toolboxes, meters)
+    turns = Turns(settings, toolboxes, meters, office.approvals if office else None)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -94,6 +94,7 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
     from penstock.registry.office import Office
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
+    from penstock.registry.stores.approvals import ApprovalStore
     from penstock.registry.stores.books import BookStore
     from penstock.registry.stores.database import Database
     from penstock.registry.stores.usage import UsageStore
@@ -126,6 +127,7 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
         accounts,
         books,
         UsageStore(database),
+        ApprovalStore(database),
         clerk,
         [tenant.record() for tenant in settings.tenants],
         [key.record() for key in settings.keys],

@@ -93,3 +93,10 @@ leases = Table(
     Column("replica", Text, primary_key=True),
     Column("amount", BigInteger, nullable=False),
 )
+
+approvals = Table(
+    "penstock_approvals",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("expires_s", BigInteger, nullable=False, index=True),
+)
