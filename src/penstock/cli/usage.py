@@ -26,7 +26,9 @@ class Format(StrEnum):
 
 By = Annotated[
     str,
-    typer.Option("--by", help="Groups: tenant, key_id, model, adapter, engine, outcome, day."),
+    typer.Option(
+        "--by", help="Groups: tenant, key_id, model, adapter, engine, outcome, kind, day."
+    ),
 ]
 Since = Annotated[str | None, typer.Option("--since", help="First UTC day, as 2026-11-01.")]
 Until = Annotated[str | None, typer.Option("--until", help="First UTC day that is left out.")]

@@ -6,6 +6,7 @@ and `gateway/waiting.py` waits for the clerk and tries again.
 """
 
 import time
+from math import ceil
 
 from penstock.gateway.admission import Route
 from penstock.gateway.caller import Caller
@@ -15,15 +16,17 @@ from penstock.gateway.passage import Usage
 from penstock.ground.clock import Clock
 from penstock.ground.errors import BudgetExceeded, LimitExceeded, RequestError
 from penstock.registry.clerk import Clerk
-from penstock.registry.entries import OUTCOMES
+from penstock.registry.entries import KINDS, OUTCOMES
 from penstock.registry.gate import Gate
 from penstock.registry.purse import Purse, Take, put_back, window_ends_s
 from penstock.registry.records import Price
 from penstock.registry.slots import End, SlotFile
 
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
+_KIND = {name: number for number, name in enumerate(KINDS)}
+_NOBODY = b"\0\0\0"
 _BYTES_A_TOKEN = 4.0
-_NOT_SERVED = frozenset(("refused", "engine_refused", "failed"))
+_NOT_SERVED = frozenset(("refused", "engine_refused", "failed", "denied"))
 
 
 class Short(Exception):
@@ -86,9 +89,41 @@ class Charges:
         """Write a request that was refused into the ledger."""
         if self.slots is None or not self.slots.has_room:
             return
-        text = request_id + caller.identity + model[:100].replace("\0", " ").encode() + b"\0"
+        text = request_id + caller.identity + _shortened(model) + b"\0"
         slot = self.slots.admit(text, 0, Price(), self.wall())
         self.slots.settle(slot, End(_OUTCOME["refused"], False, 0, 0, 0, 0, 0.0))
+
+    def line(  # noqa: PLR0913  one parameter a column
+        self,
+        kind: str,
+        caller: Caller,
+        name: str,
+        *,
+        outcome: str,
+        seconds: float,
+        request_id: bytes,
+        note: str = "",
+        usage: Usage | None = None,
+    ) -> None:
+        """Write a line that is no request of a client's and costs it nothing.
+
+        `kind` and `outcome` are of `KINDS` and `OUTCOMES`; `name` stands in the column `model`: a
+        tool's name, or a model's. `request_id` must be this line's own, as `<request id>/<n>`. A
+        shadow line names no tenant: nobody shall see it in its usage.
+
+        Raises:
+            StoreUnavailable: usage cannot be recorded.
+        """
+        if self.slots is None:
+            return
+        identity = _NOBODY if kind == "shadow" else caller.identity
+        text = request_id + identity + _shortened(name) + b"\0"
+        slot = self.slots.admit(text, 0, Price(), self.wall(), _KIND[kind])
+        if note:
+            self.slots.note(slot, note.encode(errors="replace"))
+        used = usage or _NOTHING
+        counts = used.prompt_tokens, used.cached_tokens, used.completion_tokens or 0
+        self.slots.settle(slot, End(_OUTCOME[outcome], False, *counts, 0, seconds * 1000))
 
     def guess(self, model: str, body_bytes: int) -> int:
         """Return the tokens a prompt of so many bytes is likely to have, from what was seen."""
@@ -200,13 +235,26 @@ class Charge:
             end = self._end(outcome, usage, 0, seconds)
             self._charges.slots.count(self.slot, end._replace(estimated=not done))
 
+    def note(self, text: str) -> None:
+        """Add to the note of this request's line in the ledger: 96 bytes in all."""
+        slots = self._charges.slots
+        if self.slot and slots is not None:
+            raw, before = text.encode(errors="replace"), slots.noted(self.slot)
+            slots.note(self.slot, before + b" " + raw if before else raw)
+
     def settle(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
-        """Close the account; see `Meter.settle`. `passed_on` counts what `usage` does not."""
+        """Close the account; see `Meter.settle`. `passed_on` counts what `usage` does not.
+
+        Of an answer `from_cache`, `usage` is what it would have taken.
+        """
         if not self.open:
             return
         self.open = False
+        if outcome == "from_cache":
+            end, usage = self._from_cache(usage or _NOTHING, seconds), None
+        else:
+            end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
         self.meter.settle(outcome, usage, passed_on, seconds)
-        end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
         tokens = end.prompt + end.completion
         for gate in self.gates:
             gate.leave(self.taken, tokens)
@@ -233,6 +281,14 @@ class Charge:
         cached = min(cached, prompt)
         cost = self.route.price.cost(prompt, cached, completion)
         return End(outcome, estimated, prompt, cached, completion, cost, seconds * 1000)
+
+    def _from_cache(self, saved: Usage, seconds: float) -> End:
+        """Return an end without tokens, for no engine computed any, at its share of the price."""
+        completion, price = saved.completion_tokens or 0, self.route.price
+        self.note(f"saved {saved.prompt_tokens}+{completion} tokens")
+        whole = price.cost(saved.prompt_tokens, saved.cached_tokens, completion)
+        cost = ceil(whole * price.from_cache)
+        return End(_OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
 
     async def next_round(self, body: bytes) -> None:
         """Reserve for a further round of a turn, which asks the engine `body`.
@@ -266,6 +322,14 @@ class Charge:
             return charges.take(purse, self.route, demand)
         except Short as short:
             raise over_budget(purse, short.amount, charges.wall()) from None
+
+
+_NOTHING = Usage(0, 0)
+
+
+def _shortened(name: str) -> bytes:
+    """Return a name that somebody else chose as it may stand in a slot."""
+    return name.encode(errors="replace")[:100].replace(b"\0", b" ")
 
 
 def over_budget(purse: Purse, amount: int, now_s: float) -> BudgetExceeded:

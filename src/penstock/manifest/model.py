@@ -182,6 +182,8 @@ class Price(Section):
     """Prompt tokens that the engine had in its cache; none means as other prompt tokens."""
     completion: float = Field(default=0, ge=0, examples=[1.5])
     """Tokens of the answer."""
+    from_cache: float = Field(default=0, ge=0, le=1, examples=[0.1])
+    """Share of its price that an answer from the response cache costs, 0 to 1."""
 
 
 class Limit(Section):

@@ -21,7 +21,7 @@ SCHEMA = pa.schema(
         ("cost_nano_usd", pa.int64()),
         ("ttft_ms", pa.float64()),
         ("total_ms", pa.float64()),
-        ("replica", pa.string()),
+        *((name, pa.string()) for name in ("replica", "kind", "note")),
     ]
 )
 

@@ -108,6 +108,8 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    from_cache: float = 0.0
+    """Share of the price that an answer from the response cache costs, 0 to 1."""
 
     @staticmethod
     def per_million(prompt: float, cached: float | None, completion: float) -> "Price":

@@ -10,7 +10,8 @@ says how far the answer had come. The state byte is written alone, after everyth
 
 What is given up: a loss of power may take what the kernel had not yet written to disk.
 
-Layout, little-endian: a head of 16 KiB (magic, then JSON), then slots of 512 bytes each.
+Layout, little-endian: a head of 16 KiB (magic, then JSON), then slots of 512 bytes each, of which
+the last 96 hold a note.
 """
 
 import fcntl
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from penstock.ground.errors import MachineError, StoreUnavailable
-from penstock.registry.entries import OUTCOMES, Entry
+from penstock.registry.entries import KINDS, NOTE_BYTES, OUTCOMES, UNBILLED, Entry
 from penstock.registry.records import Price
 
 SLOTS = 16_384
@@ -33,13 +34,15 @@ _HEAD = 16_384
 _MAGIC = b"penstock slots 1\n"
 _FREE, _OPEN, _COUNTED, _SETTLED = 0, 1, 2, 3
 
-# At admission: prompt estimate, prices, admitted_s, length and text of `request id\0identity`.
-_ADMIT = struct.Struct("<I3QdH")
+# At admission: kind, length of the note (none yet), prompt estimate, prices, admitted_s, length
+# and text of `request id\0identity`.
+_ADMIT = struct.Struct("<BBxI3QdH")
 # While it runs: engine number, events passed on, ttft.
 _RUN = struct.Struct("<HIf")
 # At its end: outcome, estimated, prompt, cached, completion, cost, total_ms.
 _END = struct.Struct("<BBIIIQf")
-_ADMIT_AT = 4
+_ADMIT_AT = 1
+_NOTED_AT = 2
 _RUN_AT = _ADMIT_AT + _ADMIT.size
 _END_AT = _RUN_AT + _RUN.size
 _TEXT_AT = _END_AT + _END.size
@@ -47,7 +50,9 @@ _EVENTS_AT = _RUN_AT + 2
 _EVENTS = struct.Struct("<I")
 _ENGINE = struct.Struct("<H")
 _FLOAT = struct.Struct("<f")
-MAX_TEXT = SLOT - _TEXT_AT
+_NOTE_AT = SLOT - NOTE_BYTES
+MAX_TEXT = _NOTE_AT - _TEXT_AT
+"""Bytes of what tells a request; longer text is cut."""
 NO_ENGINE = 0xFFFF
 
 
@@ -99,11 +104,13 @@ class SlotFile:
         self._free = list(range(_HEAD + (SLOTS - 1) * SLOT, _HEAD - 1, -SLOT))
         self.settled: list[int] = []
 
-    def admit(self, text: bytes, prompt: int, price: Price, admitted_s: float) -> int:
+    def admit(
+        self, text: bytes, prompt: int, price: Price, admitted_s: float, kind: int = 0
+    ) -> int:
         """Take a slot; returns its number.
 
         `text` is `request id \\0 tenant \\0 key id \\0 model \\0 adapter`; `prompt` is the best
-        estimate of the prompt's tokens.
+        estimate of the prompt's tokens; `kind` is a number of `KINDS`.
 
         Raises:
             StoreUnavailable: all slots are taken, because the database has not been reached for
@@ -114,9 +121,13 @@ class SlotFile:
         at = self._free.pop()
         buffer = self._map
         size = len(text)
+        if size > MAX_TEXT:
+            text, size = text[:MAX_TEXT], MAX_TEXT
         _ADMIT.pack_into(
             buffer,
             at + _ADMIT_AT,
+            kind,
+            0,
             prompt,
             price.prompt,
             price.cached,
@@ -136,6 +147,18 @@ class SlotFile:
     def passed(self, at: int, events: int) -> None:
         """Note how many events have gone to the client."""
         _EVENTS.pack_into(self._map, at + _EVENTS_AT, events)
+
+    def note(self, at: int, raw: bytes) -> None:
+        """Keep a note (UTF-8) in place of the one there was; what is beyond 96 bytes is cut."""
+        raw = raw.replace(b"\0", b" ")  # which PostgreSQL does not take
+        buffer, size = self._map, min(len(raw), NOTE_BYTES)
+        buffer[at + _NOTED_AT] = 0
+        buffer[at + _NOTE_AT : at + _NOTE_AT + size] = raw[:size]
+        buffer[at + _NOTED_AT] = size
+
+    def noted(self, at: int) -> bytes:
+        """Return the note, empty where there is none."""
+        return _note_of(self._map, at)
 
     def count(self, at: int, end: End) -> None:
         """Note the engine's own count before its last bytes are passed on."""
@@ -222,10 +245,11 @@ def _all(data: bytes, owner: Owner) -> Iterator[Entry]:
 
 
 def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
-    prompt, dear, cheap, each, admitted_s, size = _ADMIT.unpack_from(data, at + _ADMIT_AT)
+    kind, _, prompt, dear, cheap, each, admitted_s, size = _ADMIT.unpack_from(data, at + _ADMIT_AT)
     engine, events, ttft_ms = _RUN.unpack_from(data, at + _RUN_AT)
-    text = bytes(data[at + _TEXT_AT : at + _TEXT_AT + size]).decode()
-    request_id, tenant, key_id, model, adapter = text.split("\0")
+    text = bytes(data[at + _TEXT_AT : at + _TEXT_AT + size]).decode(errors="ignore")
+    # A text that was cut lacks its end.
+    request_id, tenant, key_id, model, adapter = (*text.split("\0"), "", "", "", "")[:5]
     if data[at] in (_COUNTED, _SETTLED):
         number, estimated, prompt, cached, completion, cost, total_ms = _END.unpack_from(
             data, at + _END_AT
@@ -236,6 +260,8 @@ def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
         prompt = prompt if engine != NO_ENGINE else 0
         completion = max(0, events - 1)  # the first event carries the role, not a token
         cost = Price(dear, cheap, each).cost(prompt, 0, completion)
+    if KINDS[kind] in UNBILLED:
+        cost = 0
     name = owner.engines[engine] if engine < len(owner.engines) else ""
     return Entry(
         request_id,
@@ -254,4 +280,10 @@ def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
         ttft_ms,
         total_ms,
         owner.replica,
+        KINDS[kind],
+        _note_of(data, at).decode(errors="ignore"),
     )
+
+
+def _note_of(data: "bytes | mmap.mmap", at: int) -> bytes:
+    return bytes(data[at + _NOTE_AT : at + _NOTE_AT + data[at + _NOTED_AT]])

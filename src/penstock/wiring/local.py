@@ -212,6 +212,7 @@ def _models(
     """Return every model and adapter with its price, limits and longest prompt plus answer."""
     from penstock.gateway.settings import ModelSettings
     from penstock.registry.records import Limits, Price
+    from penstock.wiring.prices import price_of
 
     context = manifest.model.context or _context(manifest)
 
@@ -222,7 +223,7 @@ def _models(
             engines,
             parent,
             context,
-            Price.per_million(price.prompt, price.cached, price.completion) if price else Price(),
+            price_of(price) if price else Price(),
             Limits(**limit.model_dump()) if limit else Limits(),
         )
 

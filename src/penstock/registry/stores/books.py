@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.registry.entries import Entry
+from penstock.registry.entries import UNBILLED, Entry
 from penstock.registry.records import windows_of
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.ports import Grant, LeaseId
@@ -104,6 +104,8 @@ class BookStore:
     async def _count(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
         of_key: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
         for entry in entries:
+            if entry.kind in UNBILLED:
+                continue
             row = of_key[entry.tenant, entry.key_id, int(entry.admitted_s // 86_400)]
             row[0] += entry.cost_nano_usd
             row[1] += entry.prompt_tokens + entry.completion_tokens

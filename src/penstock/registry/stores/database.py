@@ -19,10 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from penstock.ground.errors import StoreUnavailable, UserError
 from penstock.registry.stores.tables import metadata
+from penstock.registry.stores.upgrade import add_missing_columns
 
 _SQLITE_WAIT_S = 10
 _POSTGRES_WAIT_S = 5
 _ROWS = 1000
+_ALONE = "SELECT pg_advisory_xact_lock(7362901)"
 
 
 class Database:
@@ -38,14 +40,15 @@ class Database:
         self.is_sqlite = self._engine.dialect.name == "sqlite"
 
     async def create(self) -> None:
-        """Make the tables that are missing; an SQLite file is its owner's alone."""
+        """Make what tables and columns are missing; an SQLite file is its owner's alone."""
         if self.is_sqlite and (path := self._engine.url.database):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         async with self.begin() as connection:
-            if not self.is_sqlite:
-                # Replicas that start together would trip over each other.
-                await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7362901)")
+            # Replicas that start together would trip over each other.
+            alone = "BEGIN IMMEDIATE" if self.is_sqlite else _ALONE
+            await connection.exec_driver_sql(alone)
             await connection.run_sync(metadata.create_all)
+            await connection.run_sync(add_missing_columns, metadata)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

@@ -2,6 +2,9 @@
 
 `version` of a row is the change counter's value when it was last changed: a gateway that has seen
 all up to N asks for what is above N. Rows of keys are never removed, so that nothing is missed.
+
+A column that is added to a table later must be its last, and have a `server_default`: it is added
+to databases of the old shape when a gateway starts (`upgrade.py`).
 """
 
 from sqlalchemy import (
@@ -72,6 +75,8 @@ ledger = Table(
     Column("ttft_ms", Float, nullable=False),
     Column("total_ms", Float, nullable=False),
     Column("replica", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="request"),
+    Column("note", Text, nullable=False, server_default=""),
     Index("penstock_ledger_tenant", "tenant", "admitted_s"),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from penstock.ground.errors import RequestError
 from penstock.registry.entries import Entry
@@ -11,7 +11,7 @@ from penstock.registry.records import NANO
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.tables import ledger
 
-GROUPS = ("tenant", "key_id", "model", "adapter", "engine", "outcome", "day")
+GROUPS = ("tenant", "key_id", "model", "adapter", "engine", "outcome", "kind", "day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class UsageStore:
     async def sums(self, question: Question, by: Sequence[str]) -> list[dict[str, object]]:
         """Return one row a group: its names, requests, tokens by kind, and dollars.
 
+        Lines that are no request count with their tokens and dollars alone.
+
         Raises:
             RequestError: `by` names what there is not.
         """
@@ -50,7 +52,8 @@ class UsageStore:
         query = (
             select(
                 *groups,
-                func.count().label("requests"),
+                func.count().label("lines"),
+                func.coalesce(func.sum(_IS_REQUEST), 0).label("requests"),
                 *(func.coalesce(func.sum(column), 0).label(name) for name, column in _SUMS),
             )
             .where(_matches(question))
@@ -59,7 +62,7 @@ class UsageStore:
         )
         async with self._database.begin() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [_shown(dict(row), by) for row in rows if row["requests"]]
+        return [_shown(dict(row), by) for row in rows if row["lines"]]
 
     async def page(self, question: Question, after: str | None = None) -> list[Entry]:
         """Return up to `PAGE` matching entries in order of admission.
@@ -92,6 +95,7 @@ class UsageStore:
         )
 
 
+_IS_REQUEST = case((ledger.c.kind == "request", 1), else_=0)
 _SUMS = (
     ("prompt_tokens", ledger.c.prompt_tokens),
     ("cached_tokens", ledger.c.cached_tokens),

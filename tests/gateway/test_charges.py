@@ -1,0 +1,93 @@
+"""Charges: what becomes of one request in the ledger and in budgets."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.fakes.bank import PRICE, Branch, make_branch
+
+from penstock.gateway.demand import Demand
+from penstock.gateway.passage import Usage
+from penstock.registry.entries import Entry
+from penstock.registry.records import Budgets
+from penstock.registry.stores.database import Database
+
+DEMAND = Demand(400, 400, 100, 100)
+
+
+@pytest.fixture
+async def branch(tmp_path: Path) -> AsyncIterator[Branch]:
+    database = Database(str(tmp_path / "r.db"))
+    await database.create()
+    yield make_branch(database, tmp_path, "gw", Budgets(tokens_per_day=10_000, usd_per_day=1))
+    await database.close()
+
+
+def lines(branch: Branch) -> list[Entry]:
+    return branch.clerk.slots.entries(branch.clerk.slots.settled)
+
+
+async def test_notes_add_up_and_are_cut(branch: Branch) -> None:
+    charge = await branch.open(DEMAND)
+    charge.note("canary")
+    charge.note("tier=large score=0.71")
+    charge.note("é\0" * 60)
+    charge.settle("complete", Usage(7, 3), 0, 0.1)
+    (line,) = lines(branch)
+    assert line.note.startswith("canary tier=large score=0.71 é é é")
+    assert len(line.note.encode()) <= 96
+
+
+async def test_a_tool_call_is_a_line_that_touches_no_budget(branch: Branch) -> None:
+    charge = await branch.open(DEMAND)
+    held = [(take.purse.free, take.purse.due) for take in charge.takes]
+    branch.charges.line("tool", branch.caller, "search\0_database", outcome="complete",
+                        seconds=0.25, request_id=b"req-9/1", note="rows=3")  # fmt: skip
+    assert held == [(take.purse.free, take.purse.due) for take in charge.takes]
+    (line,) = lines(branch)
+    assert (line.kind, line.request_id, line.model) == ("tool", "req-9/1", "search _database")
+    assert (line.tenant, line.key_id, line.note) == ("org-a", "key-1", "rows=3")
+    assert (line.cost_nano_usd, line.prompt_tokens, line.total_ms) == (0, 0, 250)
+
+
+async def test_a_shadow_line_is_nobodys(branch: Branch) -> None:
+    branch.charges.line("shadow", branch.caller, "large", outcome="complete", seconds=1.0,
+                        request_id=b"req-9/s", usage=Usage(7, 3))  # fmt: skip
+    (line,) = lines(branch)
+    assert (line.tenant, line.key_id, line.cost_nano_usd) == ("", "", 0)
+    assert (line.prompt_tokens, line.completion_tokens) == (7, 3)
+
+
+@pytest.mark.parametrize(("share", "cost"), [(0.0, 0), (0.25, 150_000), (1.0, 600_000)])
+async def test_an_answer_from_the_cache_costs_its_share(
+    branch: Branch, share: float, cost: int
+) -> None:
+    price = msgspec.structs.replace(PRICE, from_cache=share)
+    branch.route = type(branch.route)("model", (), price, 4096, None, b"model\0")
+    charge = await branch.open(DEMAND)
+    charge.settle("from_cache", Usage(400, 100), 0, 0.001)
+    (line,) = lines(branch)
+    assert (line.outcome, line.cost_nano_usd) == ("from_cache", cost)
+    assert (line.prompt_tokens, line.completion_tokens) == (0, 0)
+    assert line.note == "saved 400+100 tokens"
+    due = {take.purse.lease.unit: take.purse.due for take in charge.takes}
+    assert due == {"usd": cost, "tokens": 0}
+
+
+async def test_a_denied_request_costs_nothing(branch: Branch) -> None:
+    charge = await branch.open(DEMAND)
+    charge.settle("denied", None, 0, 0.0)
+    (line,) = lines(branch)
+    assert (line.outcome, line.cost_nano_usd, line.prompt_tokens) == ("denied", 0, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["\U0001d510" * 400, "a\0b\0c\0d\0e", "'; DROP TABLE penstock_ledger; --"]
+)
+async def test_a_refused_name_stays_in_its_own_slot(branch: Branch, name: str) -> None:
+    for _ in range(3):
+        branch.charges.refused(branch.caller, name, b"req-9")
+    for line in lines(branch):
+        assert (line.request_id, line.key_id, line.adapter) == ("req-9", "key-1", "")
+        assert line.model == name[: len(line.model)].replace("\0", " ")

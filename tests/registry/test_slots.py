@@ -1,0 +1,81 @@
+"""Slots: kinds and notes are there whatever dies when, and nothing spills over to a neighbour."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.registry.entries import KINDS, NOTE_BYTES, OUTCOMES
+from penstock.registry.records import Price
+from penstock.registry.slots import End, Owner, SlotFile, read_slots
+
+PRICE = Price.per_million(1.0, 0.5, 2.0)
+TEXT = b"req-1\0org-a\0key-1\0model\0adapter"
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> SlotFile:
+    return SlotFile(tmp_path / "gw.slots", Owner("gw", ("engine",)))
+
+
+def test_kind_and_note_of_an_open_slot_outlive_the_process(slots: SlotFile) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0, KINDS.index("tool"))
+    slots.note(at, b"canary")
+    (entry,) = read_slots(slots.path)[1]
+    assert (entry.kind, entry.note, entry.outcome) == ("tool", "canary", "gateway_died")
+    assert (entry.request_id, entry.adapter) == ("req-1", "adapter")
+
+
+def test_a_slot_that_is_used_again_has_forgotten_its_note(slots: SlotFile) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0, KINDS.index("shadow"))
+    slots.note(at, b"tier=large")
+    slots.settle(at, End(0, False, 1, 0, 1, 1, 1.0))
+    slots.free([at])
+    assert slots.admit(TEXT, 10, PRICE, 5.0) == at
+    (entry,) = slots.entries([at])
+    assert (entry.kind, entry.note) == ("request", "")
+
+
+def test_a_shadow_that_died_costs_nothing(slots: SlotFile) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0, KINDS.index("shadow"))
+    slots.asked(at, 0)
+    slots.passed(at, 9)
+    (entry,) = slots.entries([at])
+    assert (entry.completion_tokens, entry.cost_nano_usd) == (8, 0)
+
+
+def test_a_file_of_before_there_were_notes_is_read(slots: SlotFile) -> None:
+    """Bytes 1 to 3 of a slot were zero then, and its text was longer at most."""
+    at = slots.admit(TEXT, 10, PRICE, 5.0)
+    slots._map[at + 400 : at + 512] = b"x" * 112
+    (entry,) = read_slots(slots.path)[1]
+    assert (entry.kind, entry.note) == ("request", "")
+
+
+@given(
+    text=st.binary(max_size=900),
+    note=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)),
+    kind=st.sampled_from(KINDS),
+    outcome=st.integers(0, len(OUTCOMES) - 1),
+)
+def test_whatever_is_written_stays_in_its_slot(
+    text: bytes, note: bytes, kind: str, outcome: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        slots = SlotFile(Path(folder) / "gw.slots", Owner("gw", ("engine",)))
+        before, at, after = (
+            slots.admit(each, 1, PRICE, 5.0, KINDS.index(kind)) for each in (TEXT, text, TEXT)
+        )
+        for slot in (before, at, after):
+            slots.note(slot, note)
+        slots.settle(at, End(outcome, False, 1, 0, 1, 1, 1.0))
+        whole = note.replace(b"\0", b" ")[:NOTE_BYTES].decode(errors="ignore")
+        left, middle, right = slots.entries([before, at, after])
+        assert left == right
+        assert left.request_id == "req-1"
+        assert [entry.note for entry in (left, middle, right)] == [whole] * 3
+        assert (middle.kind, middle.outcome) == (kind, OUTCOMES[outcome])
+        assert not any("\0" in str(value) for value in middle)
+        slots.remove()
