@@ -32,8 +32,9 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
+    from penstock.gateway.doorway import Doors
     from penstock.gateway.fleet import Fleet
-    from penstock.gateway.front import Front
+    from penstock.gateway.front import HOT_PATHS, Front
     from penstock.gateway.invoke import Invoker
     from penstock.gateway.mcp_server import McpServer
     from penstock.gateway.meters import Meters, gauge
@@ -75,13 +76,18 @@ def run_gateway(settings_path: Path) -> int:
     )
     front = Front(admission, charges, turns)
     backgrounds = (office, toolboxes) if office else (toolboxes,)
-    server = GatewayServer(settings, front.begin, cold.app(), fleet, backgrounds)
+    doors = Doors(HOT_PATHS, front.begin, meters.refuse)
+    server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
-    # What was imported stays; requests leave no cycles, so looking for some is rarely worth it.
+    _settle_garbage()
+    return 0 if server.run() else 1
+
+
+def _settle_garbage() -> None:
+    """What was imported stays; requests leave no cycles, so looking for some rarely pays."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    return 0 if server.run() else 1
 
 
 def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
