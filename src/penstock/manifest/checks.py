@@ -262,6 +262,12 @@ def _target(manifest: Manifest) -> Iterator[Flaw]:
     if target.mode and target.kind != "sagemaker":
         what = f"target.mode has no effect on target.kind {target.kind}"
         yield Flaw(("target", "mode"), what, "Remove it, or set target.kind: sagemaker.")
+    if scale.spot and target.kind not in ("ecs", "eks"):
+        what = f"scale.spot has no effect on target.kind {target.kind}"
+        yield Flaw(("scale", "spot"), what, "Remove it, or set target.kind: ecs or eks.")
+    if target.instances and target.kind == "local":
+        what = "target.instances has no effect on target.kind local"
+        yield Flaw(("target", "instances"), what, "Remove it, or set another target.kind.")
     if scale.min > scale.max:
         what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
         yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")

@@ -107,6 +107,8 @@ class Load(Section):
     """Tokens of a typical answer."""
     ttft_ms_p95: float | None = Field(default=None, gt=0, examples=[500])
     """Time to the first token that 95 % of requests must meet, milliseconds."""
+    hours_per_day: float = Field(default=24, gt=0, le=24)
+    """Hours of the day that the load lasts; what can stop meanwhile is priced for these."""
 
 
 class Target(Section):
@@ -120,6 +122,8 @@ class Target(Section):
         default=None, examples=["components"]
     )
     """How SageMaker serves the model."""
+    instances: tuple[str, ...] = Field(default=(), examples=[["g6e.xlarge", "g5.2xlarge"]])
+    """Instance types that may be used; none means any."""
 
 
 class Scale(Section):
@@ -131,6 +135,8 @@ class Scale(Section):
     """Most copies."""
     queue_per_replica: int = Field(default=8, ge=1)
     """Waiting requests a copy may have before another one is started."""
+    spot: float = Field(default=0, ge=0, le=1, examples=[0.8])
+    """Share of the machines that run on spot capacity, 0 to 1; on ECS and EKS."""
 
 
 class Tenant(Section):
