@@ -65,6 +65,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _adapters,
         _tenants,
         _tool_sources,
+        _prices,
         _priced_and_limited,
         _target,
         _load,
@@ -197,6 +198,21 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
                 if source not in manifest.tools:
                     path = ("tenants", name, kind, source)
                     yield _unknown_name(path, "source of tools", source, list(manifest.tools))
+
+
+def _prices(manifest: Manifest) -> Iterator[Flaw]:
+    for name, price in manifest.prices.items():
+        path: Path = ("prices", name)
+        if price.usd_per_hour and name in manifest.adapters:
+            what = f"prices.{name}.usd_per_hour has no effect: an adapter has no engine of its own"
+            yield Flaw((*path, "usd_per_hour"), what, "Give it to the model.")
+        if price.tokens_per_second is None:
+            continue
+        reason = "no usd_per_hour to share among tokens" if not price.usd_per_hour else ""
+        reason = "tokens have prices" if price.prompt or price.completion else reason
+        if reason:
+            what = f"prices.{name}.tokens_per_second has no effect: {reason}"
+            yield Flaw((*path, "tokens_per_second"), what, "Remove it.")
 
 
 def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:

@@ -190,6 +190,11 @@ class Price(Section):
     """Tokens of the answer."""
     from_cache: float = Field(default=0, ge=0, le=1, examples=[0.1])
     """Share of its price that an answer from the response cache costs, 0 to 1."""
+    usd_per_hour: float | None = Field(default=None, gt=0, examples=[1.21])
+    """Dollars an hour of one engine that serves it; what tokens do not pay is charged as idle."""
+    tokens_per_second: float | None = Field(default=None, gt=0, examples=[2400])
+    """Tokens, prompt and answer together, that one engine computes a second under full load. With
+    `usd_per_hour` and without prices of tokens, each costs their share of the hour."""
 
 
 class Limit(Section):
@@ -344,7 +349,8 @@ class Manifest(Section):
         default_factory=dict,
         examples=[{"org-a": {"prompt": 0.5, "completion": 1.5}}],
     )
-    """Prices by model or adapter; what is not listed costs nothing."""
+    """Prices by model or adapter; an adapter that is not listed costs what its model does, a model
+    nothing."""
     limits: dict[str, Limit] = Field(
         default_factory=dict, examples=[{"org-a": {"concurrent_requests": 64}}]
     )

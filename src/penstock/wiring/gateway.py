@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from penstock.gateway.admission import Admission
+    from penstock.gateway.fleet import Fleet
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
     from penstock.registry.office import Office
@@ -55,7 +56,7 @@ def run_gateway(settings_path: Path) -> int:
     registry = CollectorRegistry()
     registry.register(meters)
     admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
-    office = _office(settings, admission, fleet.names) if settings.registry else None
+    office = _office(settings, admission, fleet) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
     toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
@@ -90,20 +91,23 @@ def _settle_garbage() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
+def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     """Put the registry's part of a gateway together; the database is not touched yet."""
     import secrets
     import socket
 
     from penstock.ground.errors import UserError
     from penstock.registry.clerk import Clerk
+    from penstock.registry.hours import Hours
     from penstock.registry.office import Office
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
     from penstock.registry.stores.approvals import ApprovalStore
     from penstock.registry.stores.books import BookStore
     from penstock.registry.stores.database import Database
+    from penstock.registry.stores.hours import HourStore
     from penstock.registry.stores.usage import UsageStore
+    from penstock.wiring.prices import hour_prices
 
     told = settings.registry
     assert told is not None  # noqa: S101 - asked for only where there is one
@@ -117,9 +121,11 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
     # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
     sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
-    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, engines))
+    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, fleet.names))
     database = Database(url)
-    accounts, books = AccountStore(database), BookStore(database)
+    prices = hour_prices(settings.engines, settings.models)
+    accounts = AccountStore(database)
+    books = BookStore(database, frozenset(price.engine for price in prices))
     clerk = Clerk(
         accounts,
         books,
@@ -137,6 +143,7 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
         clerk,
         [tenant.record() for tenant in settings.tenants],
         [key.record() for key in settings.keys],
+        Hours(HourStore(database), prices, replica, running=fleet.up) if prices else None,
     )
 
 
