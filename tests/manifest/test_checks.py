@@ -32,6 +32,8 @@ def test_there_is_an_example_for_each_way_to_serve() -> None:
             "engine": {"kind": "openai", "url": "http://10.0.0.1:1"},
             "tenants": {"a": {"models": ["whatever-it-serves"]}},
         },
+        {"engine": {"kind": "openai", "url": "http://x:1"}, "model": {"tools_format": "mistral"}},
+        {"model": {"tools_format": "engine"}},
         {"gateway": {"request_timeout_s": 5}},
         {"gateway": {"host": "::"}},
         {"gateway": {"host": "my-host.local"}},

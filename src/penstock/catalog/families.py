@@ -83,6 +83,22 @@ def tool_parser(model: str, template: str = "") -> str | None:
     return next((parser for mark, parser in _TEMPLATE_MARKS if mark in template), None)
 
 
+TEXT_FORMATS = {
+    "hermes": "hermes",
+    "llama3_json": "llama3_json",
+    "llama4_pythonic": "pythonic",
+    "lfm2": "pythonic",
+    "mistral": "mistral",
+    "pythonic": "pythonic",
+}
+"""Which form Penstock itself can find in text, by the parser that vLLM has for the same models."""
+
+
+def text_format(model: str) -> str | None:
+    """The form in which a model writes calls, where Penstock can find it; none if unknown."""
+    return TEXT_FORMATS.get(tool_parser(model) or "")
+
+
 def nearest_parser(name: str) -> str | None:
     """The known parser that is spelt most like `name`."""
     close = get_close_matches(name, sorted(TOOL_PARSERS), n=1)

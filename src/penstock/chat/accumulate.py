@@ -165,12 +165,13 @@ class Reply:
         call = self._by_index.get(index)
         begins = piece.id and piece.function and piece.function.name
         if call is None or (begins and call.id != piece.id):
-            call = self._by_index[index] = Call(id=piece.id or _new_id())
+            call = self._by_index[index] = Call(id=piece.id or new_call_id())
             self.calls.append(call)
         return call
 
 
-def _new_id() -> str:
+def new_call_id() -> str:
+    """Return an id for a call that came without one."""
     # Nine letters and digits: the one form that Mistral's chat template takes, too.
     return secrets.token_hex(5)[:9]
 

@@ -43,6 +43,16 @@ _head = msgspec.json.Decoder(_Head)
 
 
 @dataclass(frozen=True, slots=True)
+class Traits:
+    """What a turn must know of its model.
+
+    `tools_format` is one of `parsers.form.FORMS` where the engine leaves calls in its text.
+    """
+
+    tools_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRequest:
     """A chat request; `client_tools` are the client's own, by name, as it defined them.
 
@@ -55,6 +65,7 @@ class TurnRequest:
     wants_usage: bool = False
     tools_allowed: bool = True
     client_tools: Mapping[str, Raw] = field(default_factory=dict)
+    traits: Traits = field(default_factory=Traits)
 
     def engine_body(self, added: Sequence[Raw], tools: Raw | None, *, first: bool) -> bytes:
         """Return the JSON that asks the engine, with the messages of earlier rounds added.
@@ -76,7 +87,7 @@ class TurnRequest:
         return msgspec.json.encode(body)
 
 
-def read_request(body: bytes) -> TurnRequest:
+def read_request(body: bytes, traits: Traits | None = None) -> TurnRequest:
     """Read the JSON of a chat request.
 
     Raises:
@@ -116,6 +127,7 @@ def read_request(body: bytes) -> TurnRequest:
         wants_usage=bool(options.include_usage),
         tools_allowed=fields.get("tool_choice") != Raw(b'"none"'),
         client_tools=_by_name(head.tools or ()),
+        traits=traits or Traits(),
     )
 
 

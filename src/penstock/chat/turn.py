@@ -43,6 +43,7 @@ from penstock.chat.events import (
     Usage,
 )
 from penstock.chat.outgoing import Outgoing
+from penstock.chat.parsers.chunks import ParsedChunks
 from penstock.chat.ports import ByteStream, Engine
 from penstock.chat.request import TurnRequest
 from penstock.chat.resume import restore, tool_message
@@ -82,6 +83,8 @@ class Turn:
         self._definitions = toolbox.with_client_tools(request.client_tools)
         self._request, self._engine, self._toolbox = request, engine, toolbox
         self._continuations = continuations
+        names = (*toolbox.names, *request.client_tools) if request.tools_allowed else ()
+        self._callable = frozenset(names)
         self._settled: dict[str, str] = {}
         self._bounds = bounds or Bounds()
         self._clock = clock
@@ -203,19 +206,26 @@ class Turn:
         reply = Reply()
         self._replies.append(reply)
         self._held = []
+        parsed = self._parser()
         try:
             async with aclosing(_event_data(self._engine.stream(body))) as events:
                 async for data in events:
-                    chunk = read_chunk(data)
-                    reply.add(chunk)
-                    if reply.finish_reason is not None:
-                        self._held.append((data, chunk))
-                    elif text := self._out.text(data, chunk):
-                        yield Chunk(text)
+                    whole = (data, read_chunk(data))
+                    for part in parsed.through(*whole) if parsed else (whole,):
+                        reply.add(part[1])
+                        if reply.finish_reason is not None:
+                            self._held.append(part)
+                        elif text := self._out.text(*part):
+                            yield Chunk(text)
             if reply.finish_reason is None:
                 raise EngineDied("the engine's answer ended in the middle")
         finally:
             self._account(reply)
+
+    def _parser(self) -> ParsedChunks | None:
+        """Return what finds calls in the text, where the engine does not."""
+        form, names = self._request.traits.tools_format, self._callable
+        return ParsedChunks(form, names) if form and names else None
 
     def _account(self, reply: Reply) -> None:
         if reply.usage is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from penstock.chat.request import Traits
 from penstock.gateway.caller import Account, Caller
 from penstock.gateway.fleet import Engine, Fleet
 from penstock.gateway.settings import ModelSettings, Settings
@@ -26,6 +27,7 @@ class Route:
     gate: Gate | None = None
     identity: bytes = field(default=b"")
     """Model and adapter as they stand in a slot file."""
+    traits: Traits = field(default_factory=Traits)
 
 
 class Admission:
@@ -58,6 +60,7 @@ class Admission:
             model.context,
             Gate(limits, clock=self._clock, wall=self._wall) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
+            Traits(model.tools_format),
         )
 
     def identify(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:

@@ -13,7 +13,6 @@ import itertools
 import logging
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -27,19 +26,7 @@ from penstock.ground.errors import PenstockError
 log = logging.getLogger("penstock.gateway")
 
 Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
-
-
-class Doors(NamedTuple):
-    """What stands behind the connections.
-
-    `begin(client, path, key, body)` starts an answer on one of `hot_paths`, and raises
-    PenstockError to refuse; `refused(status)` counts a request that cannot be read to its end.
-    """
-
-    hot_paths: frozenset[bytes]
-    begin: Begin
-    refused: Callable[[int], None]
-
+"""`begin(client, path, key, body)` starts an answer; raises PenstockError to refuse."""
 
 _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _HIGH_WATER = 1 << 20
@@ -61,12 +48,12 @@ class Doorway(HttpToolsProtocol):
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        doors: Doors,
+        begin: Begin,
+        hot_paths: frozenset[bytes],
         settings: Settings,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._hot_paths, self._begin, self._refused = doors
-        self._settings = settings
+        self._begin, self._hot_paths, self._settings = begin, hot_paths, settings
         self._answer: Answer | None = None
         self._hot = False
         self._deaf = False  # the connection will close; what still comes in is not read
@@ -213,7 +200,6 @@ class Doorway(HttpToolsProtocol):
             self._close_after_this()
             return
         self._deaf, self._keep_alive = True, False
-        self._refused(status)
         if cold:
             cycle.disconnected = True
             cycle.message_event.set()

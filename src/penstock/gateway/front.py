@@ -80,7 +80,9 @@ class Front:
         self, client: Client, path: bytes, charge: Charge, request: Asked, body: bytes
     ) -> Answer:
         if isinstance(request, ChatRequest) and (
-            (charge.caller.tools and request.leaves_tools_to_us) or MARK_BYTES in body
+            (charge.caller.tools and request.leaves_tools_to_us)
+            or MARK_BYTES in body
+            or (request.tools and _is_parsed_here(request, charge.route))
         ):
             return self._turns.begin(client, charge, request.streams, body)
         hide_usage = request.streams and not request.wants_usage
@@ -93,3 +95,12 @@ class Front:
             hide_usage=hide_usage,
         )
         return Relay(client, order)
+
+
+def _is_parsed_here(request: ChatRequest, route: Route) -> bool:
+    """Whether calls of the client's tools must be found in the engine's text."""
+    return (
+        route.traits.tools_format is not None
+        and request.leaves_tools_to_us
+        and request.n in (None, 1)
+    )

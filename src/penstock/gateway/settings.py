@@ -27,8 +27,6 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe: str = "/health"
     key_env: str | None = None
     """Environment variable that holds the key this engine asks for."""
-    usd_per_hour: float = 0.0
-    """What it costs as long as it runs, whatever it does."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +38,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: int | None = None
     price: Price = Price()
     limits: Limits = Limits()
+    tools_format: str | None = None
+    """How calls stand in the engines' text; none means that the engines parse them."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

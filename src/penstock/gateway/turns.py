@@ -103,7 +103,8 @@ class Turns:
             wall=time.time,
             approval_s=self._approval_s,
         )
-        run = self._run(charge, read_request(body), client.request_id, continuations)
+        request = read_request(body, charge.route.traits)
+        run = self._run(charge, request, client.request_id, continuations)
         return TurnAnswer(client, run, streams)
 
     async def ask(self, charge: Charge, body: bytes, request_id: bytes) -> Finished:
@@ -112,7 +113,7 @@ class Turns:
         Raises:
             EngineError: no engine could answer.
         """
-        run = self._run(charge, read_request(body), request_id)
+        run = self._run(charge, read_request(body, charge.route.traits), request_id)
         finished = None
         async with aclosing(run.events()) as events:
             async for event in events:  # to its end, or it would be counted as broken off

@@ -57,6 +57,11 @@ class Model(Section):
     """How the weights are quantised."""
     served_name: Name | None = Field(default=None, examples=["support-bot"])
     """Name clients ask for; none means the last part of `id`."""
+    tools_format: Literal["auto", "engine", "hermes", "llama3_json", "mistral", "pythonic"] = (
+        "auto"
+    )
+    """How calls stand in the text of an engine that does not parse them (`engine.kind: openai`);
+    `auto` goes by the model's family, `engine` leaves it to the engine."""
 
 
 class Engine(Section):
@@ -107,8 +112,6 @@ class Load(Section):
     """Tokens of a typical answer."""
     ttft_ms_p95: float | None = Field(default=None, gt=0, examples=[500])
     """Time to the first token that 95 % of requests must meet, milliseconds."""
-    hours_per_day: float = Field(default=24, gt=0, le=24)
-    """Hours of the day that the load lasts; what can stop meanwhile is priced for these."""
 
 
 class Target(Section):
@@ -122,8 +125,6 @@ class Target(Section):
         default=None, examples=["components"]
     )
     """How SageMaker serves the model."""
-    instances: tuple[str, ...] = Field(default=(), examples=[["g6e.xlarge", "g5.2xlarge"]])
-    """Instance types that may be used; none means any."""
 
 
 class Scale(Section):
@@ -135,8 +136,6 @@ class Scale(Section):
     """Most copies."""
     queue_per_replica: int = Field(default=8, ge=1)
     """Waiting requests a copy may have before another one is started."""
-    spot: float = Field(default=0, ge=0, le=1, examples=[0.8])
-    """Share of the machines that run on spot capacity, 0 to 1; on ECS and EKS."""
 
 
 class Tenant(Section):
@@ -190,11 +189,6 @@ class Price(Section):
     """Tokens of the answer."""
     from_cache: float = Field(default=0, ge=0, le=1, examples=[0.1])
     """Share of its price that an answer from the response cache costs, 0 to 1."""
-    usd_per_hour: float | None = Field(default=None, gt=0, examples=[1.21])
-    """Dollars an hour of one engine that serves it; what tokens do not pay is charged as idle."""
-    tokens_per_second: float | None = Field(default=None, gt=0, examples=[2400])
-    """Tokens, prompt and answer together, that one engine computes a second under full load. With
-    `usd_per_hour` and without prices of tokens, each costs their share of the hour."""
 
 
 class Limit(Section):
@@ -349,8 +343,7 @@ class Manifest(Section):
         default_factory=dict,
         examples=[{"org-a": {"prompt": 0.5, "completion": 1.5}}],
     )
-    """Prices by model or adapter; an adapter that is not listed costs what its model does, a model
-    nothing."""
+    """Prices by model or adapter; what is not listed costs nothing."""
     limits: dict[str, Limit] = Field(
         default_factory=dict, examples=[{"org-a": {"concurrent_requests": 64}}]
     )

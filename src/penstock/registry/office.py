@@ -4,7 +4,6 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from penstock.registry.clerk import Clerk
-from penstock.registry.hours import Hours
 from penstock.registry.records import KeyRecord, TenantRecord
 from penstock.registry.stores.accounts import AccountStore
 from penstock.registry.stores.approvals import ApprovalStore
@@ -25,8 +24,6 @@ class Office:
     clerk: Clerk
     tenants: Sequence[TenantRecord]
     keys: Sequence[KeyRecord]
-    hours: Hours | None = None
-    """None where no engine costs anything by the hour."""
 
     async def start(self) -> None:
         """Make the tables, take over the manifest's tenants and keys, learn of all others.
@@ -42,12 +39,9 @@ class Office:
 
     def loops(self) -> Sequence[Coroutine[object, object, None]]:
         """Return what runs until it is cancelled."""
-        loops = (self.clerk.watch(), self.clerk.work())
-        return (*loops, self.hours.keep()) if self.hours else loops
+        return (self.clerk.watch(), self.clerk.work())
 
     async def stop(self) -> None:
         """Write what is left."""
         await self.clerk.close()
-        if self.hours is not None:
-            await self.hours.close()
         await self.database.close()

@@ -41,7 +41,6 @@ def local_stack(
     from penstock.targets.local.ports import free_port
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import admin_key_file, home
-    from penstock.wiring.prices import with_hours
 
     launches, served, url = _engines(manifest)
     tenants = _tenants(manifest, tools)
@@ -49,8 +48,9 @@ def local_stack(
     admin = keys.new_secret()
     gateway = manifest.gateway
     listen = gateway.port or free_port(gateway.host)
-    engines = with_hours(_engine_settings(manifest, launches, url), manifest.prices.get(served))
-    settings = _settings(manifest, engines, served, tenants, secrets)
+    settings = _settings(
+        manifest, _engine_settings(manifest, launches, url), served, tenants, secrets
+    )
     settings = msgspec.structs.replace(
         settings,
         port=listen,
@@ -217,8 +217,7 @@ def _models(
     context = manifest.model.context or _context(manifest)
 
     def one(name: str, parent: str | None) -> ModelSettings:
-        price = manifest.prices.get(name) or manifest.prices.get(parent or "")
-        limit = manifest.limits.get(name)
+        price, limit = manifest.prices.get(name), manifest.limits.get(name)
         return ModelSettings(
             name,
             engines,
@@ -226,9 +225,20 @@ def _models(
             context,
             price_of(price) if price else Price(),
             Limits(**limit.model_dump()) if limit else Limits(),
+            _tools_format(manifest, served),
         )
 
     return (one(served, None), *(one(name, served) for name in manifest.adapters))
+
+
+def _tools_format(manifest: Manifest, served: str) -> str | None:
+    """Return how calls stand in the engine's text; none where it parses them itself."""
+    from penstock.catalog.families import text_format
+
+    told = manifest.model.tools_format
+    if told == "engine" or manifest.engine_kind != "openai":
+        return None
+    return text_format(served) if told == "auto" else told
 
 
 def _context(manifest: Manifest) -> int | None:
