@@ -22,7 +22,9 @@ from penstock.targets.local.supervisor import Supervisor
 
 SERVICE = Path(__file__).with_name("service_process.py")
 DEFAULT_PORT = Gateway().port
-QUICK = Timings(poll_s=0.02, tell_s=0.2, warm_s=5, grace_s=0.5)
+QUICK = Timings(
+    poll_s=0.02, tell_s=0.2, warm_s=5, grace_s=0.5, watch_s=0.1, answer_s=1.0, hung_after=3
+)
 
 
 def quick_backoff() -> Backoff:

@@ -389,3 +389,22 @@ def test_a_client_that_never_reads_cannot_pile_up_answers(
 def test_a_large_body_with_a_key(gateway: GatewayProcess, path: str) -> None:
     status = gateway.post(path, b"x" * 200_000).status_code
     assert status == 413 or (status == 405 and path == "/v1/models")  # whichever comes first
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", 408),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nx: " + b"x" * 20_000, 431),
+    ],
+)
+def test_what_cannot_be_read_is_counted(gateway: GatewayProcess, sent: bytes, status: int) -> None:
+    before = gateway.metric("penstock_refusals_total", status=str(status))
+    with gateway.connect() as client:
+        client.send(sent)
+        if status == 413:
+            client.send(b"x" * 110_000)
+        assert client.read_head()[0] == status
+    assert gateway.metric("penstock_refusals_total", status=str(status)) == before + 1

@@ -54,6 +54,8 @@ def test_every_route_is_in_the_document(tiny: GatewayProcess) -> None:
         "/v1/models/{name}",
         "/invoke",
         "/tools",
+        "/v1/usage",
+        "/mcp",
         "/health",
         "/ready",
         "/metrics",

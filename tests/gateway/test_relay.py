@@ -215,6 +215,15 @@ def test_an_error_of_a_streamed_request_keeps_its_status(
     assert (answer.status_code, answer.json()["error"]["message"]) == (422, "too many tokens")
 
 
+def test_a_refusal_of_the_engine_comes_as_it_is(
+    gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    """vLLM's own type and code: a client that worked with vLLM goes on working."""
+    body = b'{"error": {"message":"no", "type":"BadRequestError", "param":null, "code":400}}'
+    engine.play(plain(body, "400 Bad"))
+    assert gateway.chat().content == body
+
+
 def test_an_error_event_of_the_engine_passes(
     gateway: GatewayProcess, engine: ScriptedEngine
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 
 import psutil
 import pytest
@@ -93,6 +94,31 @@ def test_a_dead_service_is_started_again(marked: Marked, victim: str) -> None:
     assert after[other] == before[other]
     sleepers = [one for one in marked.processes() if "sleep" in str(one.cmdline())]
     assert len(sleepers) == 2, "what the dead engine had started is gone"
+
+
+@pytest.mark.parametrize("victim", ["engine", "gateway"])
+def test_a_hung_service_is_started_again(marked: Marked, victim: str) -> None:
+    marked.supervise()
+    marked.until(READY)
+    before = {service.name: service for service in _services(marked)}
+    os.kill(before[victim].pid or 0, signal.SIGSTOP)
+    heard = marked.until(f"{victim} ready")
+    assert f"{victim} restarting hung: it answered no probe, and was ended" in heard
+    after = {service.name: service for service in _services(marked)}
+    assert after[victim].restarts == 1
+    assert not psutil.pid_exists(before[victim].pid or 0)
+
+
+def test_a_short_hang_is_forgiven(marked: Marked) -> None:
+    marked.supervise()
+    marked.until(READY)
+    engine = next(service for service in _services(marked) if service.name == "engine")
+    for _ in range(4):
+        os.kill(engine.pid or 0, signal.SIGSTOP)
+        time.sleep(0.5)  # less than one unanswered probe
+        os.kill(engine.pid or 0, signal.SIGCONT)
+        time.sleep(0.3)
+    assert {service.restarts for service in _services(marked)} == {0}
 
 
 def test_a_killed_leash_takes_its_engine_along(marked: Marked) -> None:

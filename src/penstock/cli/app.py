@@ -31,6 +31,10 @@ class Entry(NamedTuple):
 COMMANDS = {
     "init": Entry("penstock.cli.init", "Write a commented penstock.yaml."),
     "validate": Entry("penstock.cli.validate", "Check a penstock.yaml and show every problem."),
+    "plan": Entry(
+        "penstock.cli.plan",
+        "Say whether the model fits, how fast it is, what it costs, and how sure that is.",
+    ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),

@@ -42,7 +42,7 @@ Output = Annotated[
 
 
 def command(  # noqa: PLR0913, PLR0917  one parameter an option
-    by: By = "tenant,model",
+    by: By = "tenant,model,kind",
     since: Since = None,
     until: Until = None,
     tenant: Tenant = None,
@@ -80,7 +80,10 @@ def _show(rows: list[dict[str, object]]) -> None:
     table = Table(*(Column(name, no_wrap=True) for name in rows[0]), box=None)
     for row in rows:
         table.add_row(
-            *(f"{value:.6f}" if name == "usd" else str(value) for name, value in row.items())
+            *(
+                f"{value:.6f}" if name == "usd" else str(value) or "-"
+                for name, value in row.items()
+            )
         )
     terminal().print(table)
 

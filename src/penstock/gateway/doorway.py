@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -26,7 +27,19 @@ from penstock.ground.errors import PenstockError
 log = logging.getLogger("penstock.gateway")
 
 Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
-"""`begin(client, path, key, body)` starts an answer; raises PenstockError to refuse."""
+
+
+class Doors(NamedTuple):
+    """What stands behind the connections.
+
+    `begin(client, path, key, body)` starts an answer on one of `hot_paths`, and raises
+    PenstockError to refuse; `refused(status)` counts a request that cannot be read to its end.
+    """
+
+    hot_paths: frozenset[bytes]
+    begin: Begin
+    refused: Callable[[int], None]
+
 
 _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _HIGH_WATER = 1 << 20
@@ -48,12 +61,12 @@ class Doorway(HttpToolsProtocol):
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        begin: Begin,
-        hot_paths: frozenset[bytes],
+        doors: Doors,
         settings: Settings,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._begin, self._hot_paths, self._settings = begin, hot_paths, settings
+        self._hot_paths, self._begin, self._refused = doors
+        self._settings = settings
         self._answer: Answer | None = None
         self._hot = False
         self._deaf = False  # the connection will close; what still comes in is not read
@@ -200,6 +213,7 @@ class Doorway(HttpToolsProtocol):
             self._close_after_this()
             return
         self._deaf, self._keep_alive = True, False
+        self._refused(status)
         if cold:
             cycle.disconnected = True
             cycle.message_event.set()

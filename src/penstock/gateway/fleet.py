@@ -78,6 +78,12 @@ class Fleet:
         """Return the names of the engines that do not answer."""
         return tuple(engine.name for engine in self._engines.values() if not engine.up)
 
+    def up(self) -> frozenset[str]:
+        """Return the names of the engines that have answered; none before all were asked."""
+        if not self.is_known:
+            return frozenset()
+        return frozenset(engine.name for engine in self._engines.values() if engine.up)
+
     async def watch(self) -> None:
         """Probe every engine for ever; run it as a task."""
         while True:

@@ -87,10 +87,51 @@ def document() -> dict[str, object]:
             "/v1/models": {"get": _get("The models this key may use", keyed)},
             "/v1/models/{name}": {"get": _get("One model", keyed, parameter="name")},
             "/tools": {"get": _get("The tools the gateway runs for this key", keyed)},
+            "/v1/usage": {"get": _usage(keyed)},
+            "/mcp": {"post": _mcp(keyed)},
             "/health": {"get": _get("The process lives", [])},
             "/ready": {"get": _get("Every model has an engine that answers", [], unready=True)},
             "/metrics": {"get": _get("Prometheus metrics", [])},
             "/openapi.json": {"get": _get("This document", [])},
+        },
+    }
+
+
+def _usage(keyed: list[dict[str, list[str]]]) -> dict[str, object]:
+    """Return the operation; a gateway without a registry has no such address (404)."""
+    operation = _get("What this key's tenant has used", keyed)
+    operation["parameters"] = [
+        {"name": name, "in": "query", "schema": _TEXT}
+        for name in ("since", "until", "group_by", "model", "key_id")
+    ]
+    operation["responses"] = {
+        "200": {"description": "Sums, and the state of budgets"},
+        **_errors(400, 401, 404, 503),
+    }
+    return operation
+
+
+def _mcp(keyed: list[dict[str, list[str]]]) -> dict[str, object]:
+    """Return the operation; what is wrong with a message is told in JSON-RPC's own form."""
+    message = {
+        "type": "object",
+        "required": ["jsonrpc", "method"],
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            "method": _TEXT,
+            "id": {"type": ["string", "integer"]},
+            "params": {"type": "object"},
+        },
+    }
+    return {
+        "summary": "The tools of this key's tenant, for MCP clients",
+        "security": keyed,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": message}}},
+        "responses": {
+            "200": {"description": "The answer to a request"},
+            "202": {"description": "A notification was taken"},
+            "400": {"description": "No JSON-RPC message"},
+            **_errors(401, 408, 413, 429, 431),
         },
     }
 

@@ -10,9 +10,8 @@ from typing import Protocol
 import uvicorn
 from starlette.applications import Starlette
 
-from penstock.gateway.doorway import Begin, Doorway
+from penstock.gateway.doorway import Doors, Doorway
 from penstock.gateway.fleet import Fleet
-from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.settings import Settings
 
 _SWEEP_EVERY_S = 1.0
@@ -40,13 +39,13 @@ class GatewayServer:
     def __init__(
         self,
         settings: Settings,
-        begin: Begin,
+        doors: Doors,
         app: Starlette,
         fleet: Fleet,
         backgrounds: Sequence[Background] = (),
     ) -> None:
         """`backgrounds` run beside the server: started before it listens, stopped after it."""
-        protocol = functools.partial(Doorway, begin=begin, hot_paths=HOT_PATHS, settings=settings)
+        protocol = functools.partial(Doorway, doors=doors, settings=settings)
         app.router.lifespan_context = self._lifespan
         self._fleet, self._backgrounds = fleet, backgrounds
         self._server = uvicorn.Server(

@@ -27,6 +27,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe: str = "/health"
     key_env: str | None = None
     """Environment variable that holds the key this engine asks for."""
+    usd_per_hour: float = 0.0
+    """What it costs as long as it runs, whatever it does."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

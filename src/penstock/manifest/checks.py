@@ -65,6 +65,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _adapters,
         _tenants,
         _tool_sources,
+        _prices,
         _priced_and_limited,
         _target,
         _load,
@@ -202,6 +203,21 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
                     yield _unknown_name(path, "source of tools", source, list(manifest.tools))
 
 
+def _prices(manifest: Manifest) -> Iterator[Flaw]:
+    for name, price in manifest.prices.items():
+        path: Path = ("prices", name)
+        if price.usd_per_hour and name in manifest.adapters:
+            what = f"prices.{name}.usd_per_hour has no effect: an adapter has no engine of its own"
+            yield Flaw((*path, "usd_per_hour"), what, "Give it to the model.")
+        if price.tokens_per_second is None:
+            continue
+        reason = "no usd_per_hour to share among tokens" if not price.usd_per_hour else ""
+        reason = "tokens have prices" if price.prompt or price.completion else reason
+        if reason:
+            what = f"prices.{name}.tokens_per_second has no effect: {reason}"
+            yield Flaw((*path, "tokens_per_second"), what, "Remove it.")
+
+
 def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
     known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
@@ -265,6 +281,12 @@ def _target(manifest: Manifest) -> Iterator[Flaw]:
     if target.mode and target.kind != "sagemaker":
         what = f"target.mode has no effect on target.kind {target.kind}"
         yield Flaw(("target", "mode"), what, "Remove it, or set target.kind: sagemaker.")
+    if scale.spot and target.kind not in ("ecs", "eks"):
+        what = f"scale.spot has no effect on target.kind {target.kind}"
+        yield Flaw(("scale", "spot"), what, "Remove it, or set target.kind: ecs or eks.")
+    if target.instances and target.kind == "local":
+        what = "target.instances has no effect on target.kind local"
+        yield Flaw(("target", "instances"), what, "Remove it, or set another target.kind.")
     if scale.min > scale.max:
         what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
         yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")

@@ -112,6 +112,8 @@ class Load(Section):
     """Tokens of a typical answer."""
     ttft_ms_p95: float | None = Field(default=None, gt=0, examples=[500])
     """Time to the first token that 95 % of requests must meet, milliseconds."""
+    hours_per_day: float = Field(default=24, gt=0, le=24)
+    """Hours of the day that the load lasts; what can stop meanwhile is priced for these."""
 
 
 class Target(Section):
@@ -125,6 +127,8 @@ class Target(Section):
         default=None, examples=["components"]
     )
     """How SageMaker serves the model."""
+    instances: tuple[str, ...] = Field(default=(), examples=[["g6e.xlarge", "g5.2xlarge"]])
+    """Instance types that may be used; none means any."""
 
 
 class Scale(Section):
@@ -136,6 +140,8 @@ class Scale(Section):
     """Most copies."""
     queue_per_replica: int = Field(default=8, ge=1)
     """Waiting requests a copy may have before another one is started."""
+    spot: float = Field(default=0, ge=0, le=1, examples=[0.8])
+    """Share of the machines that run on spot capacity, 0 to 1; on ECS and EKS."""
 
 
 class Tenant(Section):
@@ -189,6 +195,11 @@ class Price(Section):
     """Tokens of the answer."""
     from_cache: float = Field(default=0, ge=0, le=1, examples=[0.1])
     """Share of its price that an answer from the response cache costs, 0 to 1."""
+    usd_per_hour: float | None = Field(default=None, gt=0, examples=[1.21])
+    """Dollars an hour of one engine that serves it; what tokens do not pay is charged as idle."""
+    tokens_per_second: float | None = Field(default=None, gt=0, examples=[2400])
+    """Tokens, prompt and answer together, that one engine computes a second under full load. With
+    `usd_per_hour` and without prices of tokens, each costs their share of the hour."""
 
 
 class Limit(Section):
@@ -343,7 +354,8 @@ class Manifest(Section):
         default_factory=dict,
         examples=[{"org-a": {"prompt": 0.5, "completion": 1.5}}],
     )
-    """Prices by model or adapter; what is not listed costs nothing."""
+    """Prices by model or adapter; an adapter that is not listed costs what its model does, a model
+    nothing."""
     limits: dict[str, Limit] = Field(
         default_factory=dict, examples=[{"org-a": {"concurrent_requests": 64}}]
     )

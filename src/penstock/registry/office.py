@@ -4,6 +4,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from penstock.registry.clerk import Clerk
+from penstock.registry.hours import Hours
 from penstock.registry.records import KeyRecord, TenantRecord
 from penstock.registry.stores.accounts import AccountStore
 from penstock.registry.stores.approvals import ApprovalStore
@@ -24,6 +25,8 @@ class Office:
     clerk: Clerk
     tenants: Sequence[TenantRecord]
     keys: Sequence[KeyRecord]
+    hours: Hours | None = None
+    """None where no engine costs anything by the hour."""
 
     async def start(self) -> None:
         """Make the tables, take over the manifest's tenants and keys, learn of all others.
@@ -39,9 +42,12 @@ class Office:
 
     def loops(self) -> Sequence[Coroutine[object, object, None]]:
         """Return what runs until it is cancelled."""
-        return (self.clerk.watch(), self.clerk.work())
+        loops = (self.clerk.watch(), self.clerk.work())
+        return (*loops, self.hours.keep()) if self.hours else loops
 
     async def stop(self) -> None:
         """Write what is left."""
         await self.clerk.close()
+        if self.hours is not None:
+            await self.hours.close()
         await self.database.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from penstock.gateway.admission import Admission
+    from penstock.gateway.fleet import Fleet
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
     from penstock.registry.office import Office
@@ -32,8 +33,9 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
+    from penstock.gateway.doorway import Doors
     from penstock.gateway.fleet import Fleet
-    from penstock.gateway.front import Front
+    from penstock.gateway.front import HOT_PATHS, Front
     from penstock.gateway.invoke import Invoker
     from penstock.gateway.mcp_server import McpServer
     from penstock.gateway.meters import Meters, gauge
@@ -54,7 +56,7 @@ def run_gateway(settings_path: Path) -> int:
     registry = CollectorRegistry()
     registry.register(meters)
     admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
-    office = _office(settings, admission, fleet.names) if settings.registry else None
+    office = _office(settings, admission, fleet) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
     toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
@@ -75,29 +77,37 @@ def run_gateway(settings_path: Path) -> int:
     )
     front = Front(admission, charges, turns)
     backgrounds = (office, toolboxes) if office else (toolboxes,)
-    server = GatewayServer(settings, front.begin, cold.app(), fleet, backgrounds)
+    doors = Doors(HOT_PATHS, front.begin, meters.refuse)
+    server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
-    # What was imported stays; requests leave no cycles, so looking for some is rarely worth it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    _settle_garbage()
     return 0 if server.run() else 1
 
 
-def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) -> Office:
+def _settle_garbage() -> None:
+    """What was imported stays; requests leave no cycles, so looking for some rarely pays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     """Put the registry's part of a gateway together; the database is not touched yet."""
     import secrets
     import socket
 
     from penstock.ground.errors import UserError
     from penstock.registry.clerk import Clerk
+    from penstock.registry.hours import Hours
     from penstock.registry.office import Office
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
     from penstock.registry.stores.approvals import ApprovalStore
     from penstock.registry.stores.books import BookStore
     from penstock.registry.stores.database import Database
+    from penstock.registry.stores.hours import HourStore
     from penstock.registry.stores.usage import UsageStore
+    from penstock.wiring.prices import hour_prices
 
     told = settings.registry
     assert told is not None  # noqa: S101 - asked for only where there is one
@@ -111,9 +121,11 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
     # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
     sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
-    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, engines))
+    slots = SlotFile(folder / f"{replica}.slots", Owner(replica, fleet.names))
     database = Database(url)
-    accounts, books = AccountStore(database), BookStore(database)
+    prices = hour_prices(settings.engines, settings.models)
+    accounts = AccountStore(database)
+    books = BookStore(database, frozenset(price.engine for price in prices))
     clerk = Clerk(
         accounts,
         books,
@@ -131,6 +143,7 @@ def _office(settings: Settings, admission: Admission, engines: tuple[str, ...]) 
         clerk,
         [tenant.record() for tenant in settings.tenants],
         [key.record() for key in settings.keys],
+        Hours(HourStore(database), prices, replica, running=fleet.up) if prices else None,
     )
 
 

@@ -41,6 +41,7 @@ def local_stack(
     from penstock.targets.local.ports import free_port
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import admin_key_file, home
+    from penstock.wiring.prices import with_hours
 
     launches, served, url = _engines(manifest)
     tenants = _tenants(manifest, tools)
@@ -48,9 +49,8 @@ def local_stack(
     admin = keys.new_secret()
     gateway = manifest.gateway
     listen = gateway.port or free_port(gateway.host)
-    settings = _settings(
-        manifest, _engine_settings(manifest, launches, url), served, tenants, secrets
-    )
+    engines = with_hours(_engine_settings(manifest, launches, url), manifest.prices.get(served))
+    settings = _settings(manifest, engines, served, tenants, secrets)
     settings = msgspec.structs.replace(
         settings,
         port=listen,
@@ -217,7 +217,8 @@ def _models(
     context = manifest.model.context or _context(manifest)
 
     def one(name: str, parent: str | None) -> ModelSettings:
-        price, limit = manifest.prices.get(name), manifest.limits.get(name)
+        price = manifest.prices.get(name) or manifest.prices.get(parent or "")
+        limit = manifest.limits.get(name)
         return ModelSettings(
             name,
             engines,

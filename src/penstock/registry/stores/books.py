@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.registry.entries import UNBILLED, Entry
 from penstock.registry.records import windows_of
 from penstock.registry.stores.database import Database
+from penstock.registry.stores.hours import pay
 from penstock.registry.stores.ports import Grant, LeaseId
 from penstock.registry.stores.tables import leases, ledger, spending
 
@@ -31,8 +32,9 @@ _LOCK = ""
 class BookStore:
     """Writes entries, leases budgets."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, priced: frozenset[str] = frozenset()) -> None:
+        """`priced` are the engines whose hours cost something; see `registry/hours.py`."""
+        self._database, self._priced = database, priced
 
     async def write(
         self, entries: Sequence[Entry], replica: str, held: Mapping[LeaseId, int], *, again: bool
@@ -53,6 +55,8 @@ class BookStore:
                 await self._database.insert_many(connection, ledger, entries)
             for lease, amount in sorted(held.items()):
                 await self._hold(connection, lease, replica, amount)
+            if self._priced:
+                await self._pay(connection, entries)
 
     async def lease(
         self, lease: LeaseId, replica: str, wanted: tuple[int, int], cap: int
@@ -118,6 +122,14 @@ class BookStore:
         for (scope, day), (nano_usd, tokens) in sorted(sums.items()):
             if nano_usd or tokens:
                 await self._spend(connection, scope, day, (nano_usd, tokens))
+
+    async def _pay(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+        of_engine: dict[str, int] = defaultdict(int)
+        for entry in entries:
+            if entry.engine in self._priced:
+                of_engine[entry.engine] += entry.cost_nano_usd
+        for engine, nano_usd in sorted(of_engine.items()):
+            await pay(self._database, connection, engine, nano_usd)
 
     async def _spend(
         self, connection: AsyncConnection, scope: str, day: str, amounts: tuple[int, int]

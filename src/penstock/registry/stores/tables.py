@@ -105,3 +105,15 @@ approvals = Table(
     Column("nonce", Text, primary_key=True),
     Column("expires_s", BigInteger, nullable=False, index=True),
 )
+
+hours = Table(
+    "penstock_hours",
+    metadata,
+    Column("engine", Text, primary_key=True),
+    Column("leader", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("nano_per_hour", BigInteger, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    Column("surplus", BigInteger, nullable=False),
+)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
@@ -120,8 +121,13 @@ def _matches(question: Question) -> ColumnElement[bool]:
 
 def _shown(row: dict[str, object], by: Sequence[str]) -> dict[str, object]:
     names = {name: row[name] for name in by}
-    counts = {name: int(str(row[name])) for name in ("requests", *(name for name, _ in _SUMS[:3]))}
-    return {**names, **counts, "usd": int(str(row["cost_nano_usd"])) / NANO}
+    counts = {name: _whole(row[name]) for name in ("requests", *(name for name, _ in _SUMS[:3]))}
+    return {**names, **counts, "usd": _whole(row["cost_nano_usd"]) / NANO}
+
+
+def _whole(number: object) -> int:
+    """Return a sum as it is: PostgreSQL's are decimals, and may be written `2.1E+8`."""
+    return int(Decimal(str(number)))
 
 
 def _place(after: str) -> tuple[float, str]:

@@ -16,12 +16,19 @@ from penstock.targets.local.state import ServiceState
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How patient a supervisor is; all in seconds."""
+    """How patient a supervisor is; all in seconds.
+
+    A service that is ready is asked every `watch_s` whether it lives; one that does not say so
+    within `answer_s`, `hung_after` times in a row, hangs.
+    """
 
     poll_s: float = 0.1
     tell_s: float = 1.0
     warm_s: float = 180.0
     grace_s: float = 10.0
+    watch_s: float = 5.0
+    answer_s: float = 10.0
+    hung_after: int = 6
 
 
 class Keeper:
@@ -93,10 +100,10 @@ class Keeper:
         )
 
     async def keep(self) -> None:
-        """Watch it for ever; start it again, after a growing pause, each time it dies."""
+        """Watch it for ever; start it again, after a growing pause, each time it dies or hangs."""
         while True:
             if self._child is not None:
-                self._note_end(await self._child.wait())
+                await self._until_it_ends(self._child)
             lived_s = 0.0 if self._ready_s is None else self.clock() - self._ready_s
             delay_s = self.backoff.delay_s(lived_s)
             self._enter(Phase.RESTARTING, f"{self.last_end}; starts again in {delay_s:.1f} s")
@@ -107,6 +114,32 @@ class Keeper:
                 await self.start()
             except (PenstockError, OSError) as error:
                 self.last_end = f"did not start again: {getattr(error, 'what', error)}"
+
+    async def _until_it_ends(self, child: Child) -> None:
+        """Wait until it has ended; end it where it hangs."""
+        ended = asyncio.ensure_future(child.wait())
+        hung = asyncio.ensure_future(self._until_it_hangs())
+        try:
+            await asyncio.wait({ended, hung}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                self._note_end(ended.result())
+                return
+            child.kill()
+            await ended
+            self._child, self.last_end = None, "hung: it answered no probe, and was ended"
+        finally:
+            ended.cancel()
+            hung.cancel()
+
+    async def _until_it_hangs(self) -> None:
+        timings, service = self.timings, self.service
+        unanswered = 0
+        while unanswered < timings.hung_after:
+            await asyncio.sleep(timings.watch_s)
+            status = await probe.ask(
+                service.launch.url, service.alive_path, timeout_s=timings.answer_s
+            )
+            unanswered = 0 if status == 200 else unanswered + 1
 
     async def stop(self) -> None:
         """End it and everything it started; returns when nothing is left."""

@@ -13,7 +13,7 @@ class Service:
 
     `name` stands in messages, in `penstock status` and names the log file. `port_remedy` says what
     to do when its port is in use. `warm_model` gets one tiny completion before the service counts
-    as ready; none means no warm-up.
+    as ready; none means no warm-up. `alive_path` is asked ever after, whether it still lives.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Service:
     ready_path: str
     port_remedy: str
     warm_model: str | None = None
+    alive_path: str = "/health"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,198 @@
+"""The answer as plain data: what `--json` prints and everything else is drawn from."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from penstock.catalog.catalogue import Catalogue
+from penstock.manifest.model import SHIPPED_MODEL
+from penstock.plan import checks
+from penstock.sizing.calibration import Calibration, Interval
+from penstock.sizing.candidate import Candidate
+from penstock.sizing.choice import Choice
+from penstock.sizing.demand import Demand
+from penstock.sizing.price import always_on_against_on_demand, endpoints_against_adapters
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A plan: the question, the choice, and what to know of it."""
+
+    name: str
+    demand: Demand
+    choice: Choice
+    catalogue: Catalogue
+    calibration: Calibration
+    today: date
+    local: bool
+    warnings: tuple[str, ...]
+    stale: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+    @property
+    def trial(self) -> bool:
+        """Whether it is about the shipped model on this machine: nothing has to be rented."""
+        return self.local and self.demand.shape.id == SHIPPED_MODEL
+
+    @property
+    def serves(self) -> bool:
+        """Whether anything serves the load."""
+        return self.trial or self.best is not None
+
+    @property
+    def best(self) -> Candidate | None:
+        """The cheapest candidate that serves the load."""
+        return self.choice.cheapest
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is true around the plan: the day, and whether a Hub token is at hand."""
+
+    today: date
+    has_hub_token: bool
+    local: bool
+
+
+def make_report(
+    name: str,
+    demand: Demand,
+    choice: Choice,
+    known: tuple[Catalogue, Calibration],
+    around: Circumstances,
+) -> Report:
+    """The plan called `name`."""
+    catalogue, calibration = known
+    best = choice.cheapest
+    told = checks.warnings(demand, best, catalogue, has_hub_token=around.has_hub_token)
+    return Report(
+        name,
+        demand,
+        choice,
+        catalogue,
+        calibration,
+        around.today,
+        around.local,
+        warnings=tuple(told),
+        stale=tuple(checks.stale_prices(best, around.today)) if best else (),
+        unchecked=tuple(checks.unchecked_figures(best, catalogue)) if best else (),
+    )
+
+
+def comparisons(report: Report) -> list[str]:
+    """What else the money could do: sentences that compare."""
+    best, demand = report.best, report.demand
+    if best is None:
+        return []
+    told = []
+    machine = best.bill.items[0]
+    if demand.adapters > 1:
+        apart, together, saved = endpoints_against_adapters(
+            demand.adapters, machine.usd_per_hour * 730
+        )
+        told.append(
+            f"{demand.adapters} customers on an endpoint each cost {apart:,.0f} USD a month, "
+            f"on one with {demand.adapters} adapters {together:,.0f}: {saved:.0%} less"
+        )
+    if demand.hours_per_day < 24:
+        always, some, saved = always_on_against_on_demand(
+            machine.usd_per_hour, demand.hours_per_day
+        )
+        told.append(
+            f"the machines always on cost {always:,.0f} USD a month, for "
+            f"{demand.hours_per_day:g} hours a day {some:,.0f}: {saved:.0%} less"
+        )
+    return told
+
+
+def as_data(report: Report) -> dict[str, object]:
+    """The whole plan for a program; money in USD, times in milliseconds, memory in GiB."""
+    demand = report.demand
+    return {
+        "name": report.name,
+        "model": demand.shape.id,
+        "quantization": demand.quantization,
+        "place": "local" if report.local else demand.place,
+        "region": demand.region,
+        "context": demand.context,
+        "load": {
+            "requests_per_minute": demand.requests_per_minute,
+            "prompt_tokens": demand.load.prompt,
+            "output_tokens": demand.load.output,
+            "ttft_ms_p95": demand.ttft_ms_p95,
+            "hours_per_day": demand.hours_per_day,
+        },
+        "serves": report.serves,
+        "cheapest": candidate_data(report.best, demand) if report.best else None,
+        "pareto": [candidate_data(each, demand) for each in report.choice.pareto],
+        "fallen": [
+            {"instance": fallen.option.name, "why": fallen.why, "missing_gib": fallen.missing_gib}
+            for fallen in report.choice.fallen
+        ],
+        "nearest": list(report.choice.nearest),
+        "comparisons": comparisons(report),
+        "warnings": list(report.warnings),
+        "stale_prices": list(report.stale),
+        "unchecked": list(report.unchecked),
+        "quota": checks.quota(report.best) if report.best else None,
+        "fitted_on": report.calibration.fitted_on,
+    }
+
+
+def candidate_data(candidate: Candidate, demand: Demand) -> dict[str, object]:
+    """One candidate for a program."""
+    option, use, bill = candidate.option, candidate.use, candidate.bill
+    tokens = demand.load.prompt + demand.load.output
+    rate = demand.requests_per_minute
+    return {
+        "instance": option.name,
+        "machines": candidate.machines,
+        "copies_per_machine": option.copies,
+        "place": option.place,
+        "gpu": candidate.served.gpu.name,
+        "precision": candidate.served.precision.name,
+        "tensor_parallel": option.layout.tensor_parallel,
+        "engine": candidate.served.engine,
+        "memory_gib": {
+            "usable": round(use.usable_gib, 2),
+            "weights": round(use.weights_gib, 2),
+            "activations": round(use.activations_gib, 2),
+            "overhead": round(use.overhead_gib, 2),
+            "adapters": round(use.adapters_gib, 2),
+            "cache": round(use.cache_gib, 2),
+        },
+        "sequences": candidate.batch,
+        "sequences_at_full_context": use.sequences(demand.context),
+        "running": round(candidate.steady.running, 1),
+        "ttft_ms_p50": _bar(candidate.ttft_ms_p50),
+        "ttft_ms_p95": _bar(candidate.ttft_ms_p95),
+        "tpot_ms": _bar(candidate.tpot_ms),
+        "sustainable_requests_per_minute": _bar(candidate.capacity_rpm),
+        "usd_per_hour": round(bill.usd_per_hour, 4),
+        "usd_per_month": round(bill.usd_per_month, 2),
+        "usd_per_month_low": round(bill.spread[0], 2),
+        "usd_per_month_high": round(bill.spread[1], 2),
+        "usd_per_thousand_requests": round(bill.per_thousand_requests(rate), 4),
+        "usd_per_million_tokens": round(bill.per_million_tokens(rate, tokens), 4),
+        "bill": [
+            {
+                "name": item.name,
+                "quantity": item.quantity,
+                "usd": item.usd,
+                "usd_per_month": bill.month(item),
+                "source": item.dated.source,
+                "as_of": item.dated.as_of.isoformat(),
+                "checked": item.checked,
+                "note": item.note,
+            }
+            for item in bill.items
+        ],
+        "extrapolated": candidate.extrapolated or None,
+    }
+
+
+def _bar(interval: Interval) -> dict[str, float]:
+    return {
+        "low": round(interval.low, 2),
+        "estimate": round(interval.middle, 2),
+        "high": round(interval.high, 2),
+    }

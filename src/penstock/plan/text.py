@@ -1,0 +1,167 @@
+"""The plan in words: the answer first, then the alternatives, then why others fall."""
+
+from collections.abc import Iterable, Iterator
+
+from penstock.plan import checks
+from penstock.plan.report import Report, comparisons
+from penstock.sizing.calibration import Interval
+from penstock.sizing.candidate import Candidate, Fallen
+
+_LABEL = 9
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The whole plan, a line each."""
+    yield from _question(report)
+    best = report.best
+    if report.trial:
+        yield ""
+        yield from _trial(report)
+        return
+    if best is None:
+        yield ""
+        yield "nothing serves this"
+        for near in report.choice.nearest:
+            yield f"  would do: {near}"
+    else:
+        yield ""
+        yield from answer(best, report)
+        yield from _alternatives(report)
+    yield from _fallen(report.choice.fallen)
+    yield from _block("know", (*comparisons(report), *report.warnings))
+    yield from _block("old", report.stale)
+    if report.unchecked:
+        yield ""
+        yield _row("*", f"not checked against a source: {', '.join(report.unchecked)}")
+
+
+def answer(best: Candidate, report: Report) -> Iterator[str]:
+    """The answer: machines, memory, speed, cost."""
+    demand, option, use = report.demand, best.option, best.use
+    gpus = f"{option.instance.gpus} x {option.instance.gpu}"
+    tp = option.layout.tensor_parallel
+    spread = f", tensor parallel {tp}" if tp > 1 else ""
+    copies = f", {option.copies} copies each" if option.copies > 1 else ""
+    yield _row("answer", f"{best.machines} x {option.name} ({gpus}){spread}{copies}")
+    full = use.sequences(demand.context)
+    yield _row(
+        "memory",
+        f"{use.weights_gib:.1f} GiB weights + {use.activations_gib:.1f} activations + "
+        f"{use.overhead_gib + use.adapters_gib:.1f} engine, {use.cache_gib:.1f} left for the "
+        f"cache of {use.usable_gib:.1f} usable a GPU",
+    )
+    yield _row("", f"{best.batch} requests like these at once, {full} at {demand.context} tokens")
+    yield _row(
+        "speed",
+        f"first token {_ms(best.ttft_ms_p50)} (p50), {_ms(best.ttft_ms_p95)} (p95); "
+        f"then {_ms(best.tpot_ms)} a token",
+    )
+    low, high = best.capacity_rpm.low, best.capacity_rpm.high
+    yield _row(
+        "",
+        f"sustains {best.capacity_rpm.middle:,.0f} requests/min ({low:,.0f} to {high:,.0f}); "
+        f"bars hold 90 % of left-out measurements{_local(best, report)}",
+    )
+    bill, rate = best.bill, demand.requests_per_minute
+    tokens = demand.load.prompt + demand.load.output
+    star = "*" if bill.unchecked else ""
+    yield _row(
+        "cost",
+        f"{bill.usd_per_hour:,.2f} USD/h, {bill.usd_per_month:,.0f} USD/month{star}; "
+        f"{bill.per_thousand_requests(rate):,.3f} USD for 1,000 requests, "
+        f"{bill.per_million_tokens(rate, tokens):,.3f} for a million tokens",
+    )
+    if bill.unchecked:
+        least, most = bill.spread
+        yield _row("", f"* rests on unchecked prices: {least:,.0f} to {most:,.0f} USD/month")
+    machine = bill.items[0]
+    rest = bill.usd_per_month - bill.month(machine)
+    note = f" ({machine.note})" if machine.note else ""
+    yield _row(
+        "",
+        f"machines {bill.month(machine):,.0f}{note}, gateway and network {rest:,.0f} USD/month",
+    )
+    yield _row("quota", checks.quota(best))
+
+
+def _trial(report: Report) -> Iterator[str]:
+    parameters = report.demand.shape.parameters
+    yield _row("answer", "this machine: the shipped model needs no GPU and nothing to be rented")
+    yield _row("memory", f"{parameters * 2 / 1e6:,.0f} MB of weights ({parameters:,} parameters)")
+    yield ""
+    yield "It is for trying things out. Name another model.id to plan with it."
+
+
+def _question(report: Report) -> Iterator[str]:
+    demand, load = report.demand, report.demand.load
+    where = f"{demand.place} in {demand.region}"
+    if report.local:
+        where = f"this machine; priced as {where}"
+    precision = "" if demand.quantization == "none" else f", {demand.quantization}"
+    yield f"{report.name}: {demand.shape.id}{precision} on {where}"
+    hours = "" if demand.hours_per_day == 24 else f", {demand.hours_per_day:g} hours a day"
+    yield (
+        f"load: {demand.requests_per_minute:g} requests/min of {load.prompt:g} + {load.output:g} "
+        f"tokens, first token within {demand.ttft_ms_p95:g} ms for 95 %{hours}"
+    )
+
+
+def _alternatives(report: Report) -> Iterator[str]:
+    others = report.choice.pareto[1:]
+    if not others:
+        return
+    yield ""
+    yield "sooner for more money:"
+    for each in others:
+        option = each.option
+        tp = option.layout.tensor_parallel
+        yield (
+            f"  {each.machines} x {option.name:18} {option.place:20} {option.precision.name:5} "
+            f"tp {tp}  p95 {each.ttft_ms_p95.middle:6,.0f} ms  "
+            f"{each.bill.usd_per_month:9,.0f} USD/month"
+        )
+
+
+def _fallen(fallen: Iterable[Fallen]) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for each in fallen:
+        by_reason.setdefault(each.why, []).append(each.option.name)
+    if by_reason:
+        yield ""
+        yield "these fall:"
+    for why, names in by_reason.items():
+        yield f"  {_shorten(names)}: {why}"
+
+
+def _shorten(names: list[str]) -> str:
+    """`g5.xlarge, g5.2xlarge, p3.2xlarge` as `g5.xlarge .2xlarge, p3.2xlarge`."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        family, _, size = name.rpartition(".")
+        families.setdefault(family, []).append(size)
+    return ", ".join(f"{f}.{' .'.join(sizes)}" for f, sizes in families.items())
+
+
+def _block(title: str, told: Iterable[str]) -> Iterator[str]:
+    known = list(told)
+    if known:
+        yield ""
+    for number, line in enumerate(known):
+        yield _row(title if number == 0 else "", line)
+
+
+def _row(label: str, line: str) -> str:
+    return f"  {label:{_LABEL}}{line}".rstrip()
+
+
+def _ms(interval: Interval) -> str:
+    digits = 0 if interval.middle >= 100 else 1
+    return (
+        f"{interval.middle:,.{digits}f} ms ({interval.low:,.{digits}f} to "
+        f"{interval.high:,.{digits}f})"
+    )
+
+
+def _local(best: Candidate, report: Report) -> str:
+    fit = report.calibration.local_fit(best.served)
+    return f"; calibrated here on {fit.points} loads, {fit.as_of}" if fit else ""

@@ -1,0 +1,163 @@
+"""The fitted factors, how far they reach, and how sure they are.
+
+`data/efficiency.json` holds what `python -m bench.plan_accuracy --fit` found: the factors, the
+90 % quantile of the errors of runs that were left out, and where measurements lie. An error bar is
+that quantile, widened with the distance to the nearest measurement. Beyond `reach` there is no
+estimate, unless the user asks for one.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from math import exp, log
+from typing import Any
+
+from penstock.sizing.fitting import from_data
+from penstock.sizing.serving import Load
+from penstock.sizing.speed import Efficiency, Served
+
+_OTHER_GPU, _OTHER_PRECISION, _OTHER_KIND = 0.5, 0.5, 1.0
+_WIDENING = 0.5
+"""How much of itself a bar grows by for each unit of distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a measurement lies."""
+
+    gpu: str
+    architecture: str
+    precision: str
+    tensor_parallel: int
+    parameters: float
+    sparse: bool
+    prompt: float
+    output: float
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFit:
+    """What `penstock calibrate` found on a machine: measured over predicted, by metric.
+
+    `bars` are log errors that were left after the correction, over `points` loads.
+    """
+
+    gpu: str
+    tensor_parallel: int
+    model: str
+    factors: Mapping[str, float]
+    bars: Mapping[str, float]
+    points: int
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its 90 % bar."""
+
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Factors, bars (log errors by metric) and spots; `local` comes from this machine."""
+
+    efficiency: Efficiency
+    bars: Mapping[str, float]
+    spots: Sequence[Spot]
+    fitted_on: str
+    local: tuple[LocalFit, ...] = ()
+
+    def distance(self, served: Served, load: Load) -> float:
+        """How far the nearest measurement is; 0 when it is the very same load."""
+        return min(_apart(spot, spot_of(served, load)) for spot in self.spots)
+
+    def interval(self, metric: str, estimate: float, served: Served, load: Load) -> Interval:
+        """`estimate` with its bar, corrected by this machine's own measurements if any."""
+        found = self.local_fit(served)
+        if found and metric in found.factors:
+            middle, bar = estimate * found.factors[metric], found.bars[metric]
+        else:
+            bar = self.bars[metric] * (1 + _WIDENING * self.distance(served, load))
+            middle = estimate
+        return Interval(middle * exp(-bar), middle, middle * exp(bar))
+
+    def local_fit(self, served: Served) -> LocalFit | None:
+        """What was measured here on the same GPUs with the same model, the newest first."""
+        same = (
+            fit
+            for fit in reversed(self.local)
+            if (fit.gpu, fit.tensor_parallel) == (served.gpu.name, served.tensor_parallel)
+            and fit.model.lower() == served.shape.id.lower()
+        )
+        return next(same, None)
+
+    def out_of_reach(self, served: Served, load: Load) -> str:
+        """Why there is no estimate for this; empty when there is one."""
+        if self.local_fit(served):
+            return ""
+        shape = served.shape
+        if served.gpu.architecture not in {spot.architecture for spot in self.spots}:
+            return f"no measurement on {served.gpu.name} or its kind"
+        if served.pipeline_parallel > 1:
+            return "no measurement with pipeline parallelism"
+        if shape.mla:
+            return "no measurement with latent attention"
+        sizes = [spot.parameters for spot in self.spots if spot.sparse == bool(shape.experts)]
+        checks = (
+            ("parameters", shape.parameters, sizes, 2.0),
+            ("prompt tokens", load.prompt, [spot.prompt for spot in self.spots], 2.0),
+            ("answer tokens", load.output, [spot.output for spot in self.spots], 4.0),
+        )
+        for name, value, known, slack in checks:
+            if not min(known) / slack <= value <= max(known) * slack:
+                return (
+                    f"{value:,.0f} {name} is outside what was measured "
+                    f"({min(known):,.0f} to {max(known):,.0f})"
+                )
+        return ""
+
+
+def spot_of(served: Served, load: Load) -> Spot:
+    """Where a load on a machine lies."""
+    return Spot(
+        served.gpu.name,
+        served.gpu.architecture,
+        served.precision.name,
+        served.tensor_parallel,
+        served.shape.parameters,
+        bool(served.shape.experts),
+        load.prompt,
+        load.output,
+    )
+
+
+def read_calibration(local: Sequence[Mapping[str, Any]] = ()) -> Calibration:
+    """The calibration of the package, with the machine's own fits laid over it."""
+    text = files("penstock.sizing").joinpath("data", "efficiency.json").read_text("utf-8")
+    data = json.loads(text)
+    return Calibration(
+        efficiency=from_data(data["factors"]),
+        bars=data["bars"],
+        spots=tuple(Spot(*row) for row in data["spots"]),
+        fitted_on=data["fitted_on"],
+        local=tuple(LocalFit(**row) for row in local),
+    )
+
+
+def _apart(a: Spot, b: Spot) -> float:
+    gpu = 0.0 if a.gpu == b.gpu else _OTHER_GPU
+    if a.architecture != b.architecture:
+        gpu = 3.0
+    precision = 0.0 if a.precision == b.precision else _OTHER_PRECISION
+    kind = 0.0 if a.sparse == b.sparse else _OTHER_KIND
+    sizes = (
+        abs(log(a.parameters / b.parameters)) / log(8),
+        abs(log(a.tensor_parallel / b.tensor_parallel)) / log(4),
+        abs(log(a.prompt / b.prompt)) / log(8),
+        abs(log(a.output / b.output)) / log(8),
+    )
+    return gpu + precision + kind + sum(sizes)

@@ -1,0 +1,149 @@
+"""How long a step takes: a roofline, bent by measured efficiencies.
+
+The problem: between the data sheet and the token lie kernels that reach a part of the bandwidth
+and of the arithmetic, an engine that thinks between steps, and GPUs that wait for each other.
+The idea: count bytes and operations exactly from the shape of the model, and put everything else
+into a handful of factors that are fitted to published measurements (`fitting.py`):
+
+    a step   = hypot(bytes / (bandwidth x share), operations / (peak x share))
+               + engine time a step + engine time a sequence + layers x 2 exchanges
+    decode   : one token for each running sequence, weights and cache are read once
+    prefill  : all tokens of a prompt, with attention over themselves
+
+Given up: kernels are not modelled one by one, the shares do not depend on batch size, and
+prefix-cache hits and speculative decoding are left out (both only make it faster).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import hypot
+
+from penstock.catalog.records import Gpu
+from penstock.catalog.shape import ModelShape
+from penstock.sizing.precision import (
+    KV_BYTES,
+    TABLE_BYTES,
+    Precision,
+    compute_tflops,
+    weight_bits,
+)
+
+CURRENT_ENGINE = "vllm-v1"
+"""The engine generation that is planned for: vLLM 0.8 and later."""
+CHUNK_TOKENS = 8192
+"""Prompt tokens that one step computes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """The fitted factors. Shares are 0 to 1, times in milliseconds.
+
+    `bandwidth` and `compute` are by GPU architecture; `step_ms`, `sequence_ms` and `first_ms`
+    (what a request costs before it is computed) by engine generation; `exchange_ms` (one
+    all-reduce) and `link` (share of the link) by kind of link; `weight_only` is the share of
+    arithmetic that remains when weights are widened first.
+    """
+
+    bandwidth: Mapping[str, float]
+    compute: Mapping[str, float]
+    step_ms: Mapping[str, float]
+    sequence_ms: Mapping[str, float]
+    exchange_ms: Mapping[str, float]
+    link: Mapping[str, float]
+    first_ms: Mapping[str, float]
+    weight_only: float
+    narrow: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model in one precision on `tensor_parallel` GPUs of one kind, `pipeline_parallel` deep."""
+
+    shape: ModelShape
+    precision: Precision
+    gpu: Gpu
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    engine: str = CURRENT_ENGINE
+    cache_dtype: str = "auto"
+
+
+def decode_step_ms(served: Served, efficiency: Efficiency, batch: float, context: float) -> float:
+    """Milliseconds of one step that gives each of `batch` sequences of `context` a token."""
+    shape, tp = served.shape, served.tensor_parallel
+    weights = shape.touched_parameters(batch) * weight_bits(shape, served.precision) / 8
+    head = shape.embedding_parameters * TABLE_BYTES
+    cache = batch * shape.kv_elements(context, tp) * KV_BYTES[served.cache_dtype]
+    moved = (weights + head) / tp + cache
+    attention = 4 * context * shape.heads * shape.head_dim * shape.layers
+    per_token = 2 * (shape.active_parameters + shape.embedding_parameters) + attention
+    body = hypot(
+        memory_ms(served, efficiency, moved),
+        compute_ms(served, efficiency, batch * per_token / tp),
+    )
+    engine = efficiency.step_ms[served.engine] + batch * efficiency.sequence_ms[served.engine]
+    return body + engine + exchange_ms(served, efficiency, batch)
+
+
+def prefill_ms(served: Served, efficiency: Efficiency, tokens: float) -> float:
+    """Milliseconds until a prompt of `tokens` tokens is computed, on an idle engine."""
+    chunks = max(1.0, tokens / CHUNK_TOKENS)
+    body = hypot(
+        memory_ms(served, efficiency, chunks * _prompt_bytes(served, tokens / chunks)),
+        compute_ms(served, efficiency, prompt_operations(served, tokens)),
+    )
+    engine = chunks * (efficiency.step_ms[served.engine] + efficiency.sequence_ms[served.engine])
+    return body + engine + chunks * exchange_ms(served, efficiency, tokens / chunks)
+
+
+def packed_prefill_ms(served: Served, efficiency: Efficiency, tokens: float) -> float:
+    """What one prompt adds when steps are filled with many prompts: no idle reading of weights."""
+    body = compute_ms(served, efficiency, prompt_operations(served, tokens))
+    steps = tokens / CHUNK_TOKENS
+    per_step = efficiency.step_ms[served.engine] + exchange_ms(served, efficiency, CHUNK_TOKENS)
+    return body + steps * per_step + efficiency.sequence_ms[served.engine]
+
+
+def prompt_operations(served: Served, tokens: float) -> float:
+    """Floating-point operations of one GPU for a prompt; attention looks back, so half of n^2."""
+    shape = served.shape
+    linear = 2 * shape.active_parameters * tokens
+    far = shape.layers // shape.global_every if shape.sliding_window else shape.layers
+    near = (shape.layers - far) * min(tokens, shape.sliding_window or tokens)
+    attention = 2 * tokens * shape.heads * shape.head_dim * (far * tokens + 2 * near)
+    head = 2 * shape.embedding_parameters
+    return (linear + attention + head) / served.tensor_parallel
+
+
+def memory_ms(served: Served, efficiency: Efficiency, moved_bytes: float) -> float:
+    """Milliseconds to read `moved_bytes` on each GPU."""
+    share = efficiency.bandwidth[served.gpu.architecture]
+    return moved_bytes / (served.gpu.bandwidth_gb_s * 1e9 * share) * 1e3
+
+
+def compute_ms(served: Served, efficiency: Efficiency, operations: float) -> float:
+    """Milliseconds for `operations` on each GPU."""
+    share = efficiency.compute[served.gpu.architecture]
+    if served.precision.weight_only:
+        share *= efficiency.weight_only
+    elif served.precision.weight_bits < 16 and served.gpu.tflops[served.precision.compute]:
+        share *= efficiency.narrow
+    peak = compute_tflops(served.gpu, served.precision) * 1e12
+    return operations / (peak * share) * 1e3
+
+
+def exchange_ms(served: Served, efficiency: Efficiency, tokens: float) -> float:
+    """Milliseconds that GPUs spend adding up each other's results for `tokens` tokens."""
+    shape, tp, pp = served.shape, served.tensor_parallel, served.pipeline_parallel
+    link, kind = served.gpu.link_gb_s * 1e9, served.gpu.link
+    size = tokens * shape.hidden * 2
+    hops = (pp - 1) * (efficiency.exchange_ms[kind] + size / link * 1e3) if pp > 1 else 0.0
+    if tp == 1:
+        return hops
+    carried = 2 * (tp - 1) / tp * size / (link * efficiency.link[kind]) * 1e3
+    return hops + 2 * shape.layers * (efficiency.exchange_ms[kind] + carried)
+
+
+def _prompt_bytes(served: Served, tokens: float) -> float:
+    bits = weight_bits(served.shape, served.precision)
+    return served.shape.touched_parameters(tokens) * bits / 8 / served.tensor_parallel
