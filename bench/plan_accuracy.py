@@ -73,7 +73,13 @@ def _reach(calibration: Calibration, row: Observation) -> str:
 
 def _covered(found: Residual, calibration: Calibration) -> bool:
     row = found.observation
-    bar = calibration.interval(found.metric, found.predicted, row.served, row.load)
+    bar = calibration.interval(
+        found.metric,
+        found.predicted,
+        row.served,
+        row.load,
+        calibration.distance(row.served, row.load),
+    )
     return bar.low <= found.measured <= bar.high
 
 

@@ -170,4 +170,4 @@ def _model(r: Row) -> ModelShape:
             r.get("dense_layers", 0),
         )
     mla = LatentAttention(**r["mla"]) if "mla" in r else None
-    return ModelShape(**given, published_parameters=r["parameters"], experts=experts, mla=mla)
+    return ModelShape(**given, experts=experts, mla=mla)

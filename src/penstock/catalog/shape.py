@@ -1,7 +1,7 @@
 """The shape of a model: what its memory and its arithmetic are computed from.
 
 Read from the catalogue or from any `config.json` in the Hugging Face form. Parameters are counted
-from the shape; the published count stands beside it and a test holds the two within 1 %.
+from the shape; a test holds them within 1 % of published counts.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A decoder: sizes in elements. `published_parameters` is 0 where nobody published any.
+    """A decoder: sizes in elements.
 
     `sliding_window` (tokens) holds for all layers but every `global_every`-th. `native_bits` is
     what one weight takes in the published checkpoint. `extra_parameters` are towers beside the
@@ -55,7 +55,6 @@ class ModelShape:
     vocab: int
     tied: bool
     context: int
-    published_parameters: int = 0
     license: str = ""
     gated: bool = False
     experts: Experts | None = None

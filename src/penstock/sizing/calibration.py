@@ -73,15 +73,21 @@ class Calibration:
 
     def distance(self, served: Served, load: Load) -> float:
         """How far the nearest measurement is; 0 when it is the very same load."""
-        return min(_apart(spot, spot_of(served, load)) for spot in self.spots)
+        here = spot_of(served, load)
+        return min(_apart(spot, here) for spot in self.spots)
 
-    def interval(self, metric: str, estimate: float, served: Served, load: Load) -> Interval:
-        """`estimate` with its bar, corrected by this machine's own measurements if any."""
+    def interval(
+        self, metric: str, estimate: float, served: Served, load: Load, distance: float
+    ) -> Interval:
+        """`estimate` with its bar, corrected by this machine's own measurements if any.
+
+        `distance` is that of `served` and `load`, which is the same for every metric.
+        """
         found = self.local_fit(served)
         if found and metric in found.factors:
             middle, bar = estimate * found.factors[metric], found.bars[metric]
         else:
-            bar = self.bars[metric] * (1 + _WIDENING * self.distance(served, load))
+            bar = self.bars[metric] * (1 + _WIDENING * distance)
             middle = estimate
         return Interval(middle * exp(-bar), middle, middle * exp(bar))
 

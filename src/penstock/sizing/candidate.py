@@ -75,6 +75,7 @@ class Copy:
     use: MemoryUse
     batch: int
     most_rpm: float
+    distance: float
     extrapolated: str
 
 
@@ -122,7 +123,8 @@ def _copy(
     most_rpm = _most_rpm(served, demand, calibration, batch)
     if most_rpm <= 0:
         return _too_slow(served, demand, calibration, batch), 0.0
-    return Copy(served, use, batch, most_rpm, unknown)
+    distance = calibration.distance(served, demand.load)
+    return Copy(served, use, batch, most_rpm, distance, unknown)
 
 
 def _count(option: Option, copy: Copy, scales: Scales) -> Candidate | Fallen:
@@ -196,7 +198,7 @@ def _candidate(option: Option, copy: Copy, machines: int, scales: Scales) -> Can
     checked = scales.catalogue.is_checked(served.gpu.dated)
 
     def bar(metric: str, value: float) -> Interval:
-        found = calibration.interval(metric, value, served, load)
+        found = calibration.interval(metric, value, served, load, copy.distance)
         return found if checked else _widened(found)
 
     return Candidate(

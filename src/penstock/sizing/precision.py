@@ -50,7 +50,10 @@ def weight_bits(shape: ModelShape, precision: Precision) -> float:
 
 def weights_bytes(shape: ModelShape, precision: Precision) -> float:
     """Bytes that all weights of the model take."""
-    linear = shape.linear_parameters * weight_bits(shape, precision) / 8
+    bits = weight_bits(shape, precision)
+    linear = shape.linear_parameters * bits / 8
+    if bits == shape.native_bits < 8:  # such checkpoints keep attention at 16 bits
+        linear += shape.layers * shape.attention_parameters * (16 - bits) / 8
     rest = shape.parameters - shape.linear_parameters
     return linear + rest * max(TABLE_BYTES, precision.weight_bits / 8 if _wide(precision) else 0)
 

@@ -119,9 +119,12 @@ def open_loop(
     running, tpot = 1.0, decode_step_ms(served, efficiency, 1, load.context)
     if busy < _MOST_PROMPT_SHARE:
         for _ in range(_ROUNDS):
+            before = running
             running = (running + requests_per_s * load.output * tpot / 1e3) / 2
             running = min(running, 4 * batch)
             tpot = decode_step_ms(served, efficiency, max(running, 1), load.context) / (1 - busy)
+            if abs(running - before) < 1e-3 * before:
+                break
     stable = busy < _MOST_PROMPT_SHARE and running <= batch
     if not stable:
         return Steady(False, float("inf"), float("inf"), tpot, running, busy)
@@ -152,7 +155,7 @@ def most_requests_per_s(
     low, high = 0.0, 1e3 / packed_prefill_ms(served, efficiency, load.prompt)
     if open_loop(served, efficiency, load, 1e-6, batch).ttft_ms_p95 > ttft_ms_p95:
         return 0.0
-    for _ in range(16):
+    for _ in range(12):
         middle = (low + high) / 2
         seen = open_loop(served, efficiency, load, middle, batch)
         if seen.stable and seen.ttft_ms_p95 <= ttft_ms_p95:
