@@ -1,53 +1,71 @@
 """Sources of tools behind a real gateway, and approval with the plain SDK."""
 
+import json
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import openai
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
-from tests.fakes import mcp_tools
 from tests.fakes.gateway_answers import call_events, chat_events, streamed
 from tests.fakes.gateway_engine import ScriptedEngine, wait_until
-from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, settings_for
+from tests.fakes.mcp_server import McpProcess
+from tests.gateway.gateway_process import (
+    ALICE,
+    BOB,
+    GatewayProcess,
+    key_settings,
+    raw_chat,
+    settings_for,
+)
 
 from penstock.chat.tools.described import Query, SourceSettings
 from penstock.gateway.settings import TenantSettings, ToolSettings
 
+CAROL = "ps-carol-secret"
 HI: Any = {"role": "user", "content": "hi"}
 
 
 @pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> McpProcess:
+    """The MCP server behind `tools_gateway`, which the gateway starts."""
+    return McpProcess("stdio", tmp_path_factory.mktemp("mcp") / "notes")
+
+
+@pytest.fixture(scope="module")
 def tools_gateway(
-    _engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
+    _engine: ScriptedEngine, notes: McpProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     file = tmp_path_factory.mktemp("orders") / "orders.db"
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("CREATE TABLE orders (id, org)")
         database.execute("INSERT INTO orders VALUES (1, 'alice'), (2, 'bob')")
     query = Query("orders_all", "Orders", "SELECT id, org FROM orders WHERE org = :tenant")
-    command = (sys.executable, str(Path(mcp_tools.__file__)))
     sources = (
         SourceSettings("orders", queries=(query,), url=str(file), approve=("all",)),
-        SourceSettings("fake", mcp_command=command, only=("add",)),
+        notes.told(only=("add",)),
+        msgspec.structs.replace(notes.told(only=("wait", "count")), name="slow"),
     )
     tenants = (
         TenantSettings("alice", tools=("orders", "fake")),
         TenantSettings("bob", tools=("orders",)),
+        TenantSettings("carol", tools=("slow",)),
         TenantSettings("tiny"),
     )
     settings = settings_for(
         {"engine": _engine.url}, tools=ToolSettings(sources=sources), tenants=tenants
     )
+    keys = (*settings.keys, key_settings(CAROL, "carol"))
+    settings = msgspec.structs.replace(settings, keys=keys)
     with GatewayProcess(settings) as process:
         wait_until(lambda: len(process.get("/tools", ALICE).json()["tools"]) == 2, 20)
+        wait_until(lambda: len(process.get("/tools", CAROL).json()["tools"]) == 2, 20)
         yield process
 
 
@@ -64,6 +82,36 @@ def test_a_tool_of_an_mcp_server_is_run(
     engine.play(streamed(calls), streamed(chat_events(["3"])))
     assert tools_gateway.chat(key=ALICE).json()["choices"][0]["message"]["content"] == "3"
     assert engine.asked[-1].json["messages"][-1]["content"] == '{"sum": 3}'
+
+
+def test_a_streaming_client_sees_how_far_a_tool_is(
+    tools_gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    calls = call_events(("call-1", "slow_count", '{"to": 2}'))
+    engine.play(streamed(calls), streamed(chat_events(["Two."])))
+    text = tools_gateway.chat(key=CAROL, stream=True).text
+    notes = [json.loads(line[16:]) for line in text.split("\n") if line.startswith(": penstock")]
+    told = [note for note in notes if note["status"] == "progress"]
+    assert [(note["progress"], note["total"], note["message"]) for note in told] == [
+        (1, 2, "step 1"), (2, 2, "step 2")
+    ]  # fmt: skip
+    engine.play(streamed(calls), streamed(chat_events(["Two."])))
+    with (
+        tools_gateway.sdk(CAROL) as sdk,
+        sdk.chat.completions.stream(model="scripted", messages=[HI]) as events,
+    ):
+        assert events.get_final_completion().choices[0].message.content == "Two."
+
+
+def test_a_client_that_leaves_cancels_the_call_at_the_server(
+    tools_gateway: GatewayProcess, engine: ScriptedEngine, notes: McpProcess
+) -> None:
+    notes.forget()
+    engine.play(streamed(call_events(("call-1", "slow_wait", "{}"))))
+    with tools_gateway.connect() as client:
+        client.send(raw_chat().replace(BOB.encode(), CAROL.encode()))
+        wait_until(lambda: notes.noted() == ["waiting"])
+    wait_until(lambda: notes.noted() == ["waiting", "cancelled"])
 
 
 @pytest.mark.parametrize("stream", [True, False])

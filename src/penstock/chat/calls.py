@@ -8,16 +8,21 @@ from dataclasses import dataclass
 import msgspec
 
 from penstock.chat.accumulate import Call
-from penstock.chat.events import Outcome, ToolFinished, ToolStarted
+from penstock.chat.call_context import begin_call
+from penstock.chat.events import Outcome, Step, ToolFinished, ToolProgress, ToolStarted
 from penstock.chat.ports import Tool
-from penstock.chat.results import error_text, result_text
+from penstock.chat.results import Rich, error_text, result_text
 from penstock.chat.toolbox import Toolbox
 from penstock.ground.clock import Clock, monotonic
 from penstock.ground.errors import ToolError
 
 _log = logging.getLogger(__name__)
 
-_Ended = tuple[Outcome, str]
+_Content = tuple[Mapping[str, object], ...]
+_Ended = tuple[Outcome, str, _Content]
+_Notes = asyncio.Queue[Step | BaseException]
+_PROGRESS_EVERY_S = 0.1
+_MAX_MESSAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +67,46 @@ class CallRunner:
         self._toolbox, self._bounds, self._others = toolbox, bounds, others
         self._deadline_s, self._clock = deadline_s, clock
 
-    async def run(self, calls: Sequence[Call]) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+    async def run(self, calls: Sequence[Call]) -> AsyncGenerator[Step, None]:
         """Run one round; the ends come as they happen, and each call gets its `result`.
 
         Closing or cancelling it cancels every call and waits until they are gone.
         """
         for call in calls:
             yield ToolStarted(name=call.name, call_id=call.id)
-        tasks = [asyncio.create_task(self._run(place, call)) for place, call in enumerate(calls)]
+        notes: _Notes = asyncio.Queue()
+        tasks = [
+            asyncio.create_task(self._run(place, call, notes)) for place, call in enumerate(calls)
+        ]
+        left = len(tasks)
         try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
+            while left:
+                note = await notes.get()
+                if isinstance(note, BaseException):
+                    raise note
+                left -= isinstance(note, ToolFinished)
+                yield note
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, place: int, call: Call) -> ToolFinished:
+    async def _run(self, place: int, call: Call, notes: _Notes) -> None:
         began = self._clock()
-        if place < self._bounds.max_calls:
-            outcome, result = await self._end_of(call)
-        else:
-            outcome, result = self._failed(
-                "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
-            )
-        call.result = result
-        return ToolFinished(
-            name=call.name,
-            call_id=call.id,
-            outcome=outcome,
-            seconds=self._clock() - began,
-            result=result,
-        )
+        begin_call(call.id, _Progress(call, notes, self._clock).report)
+        try:
+            if place < self._bounds.max_calls:
+                outcome, call.result, content = await self._end_of(call)
+            else:
+                outcome, call.result, content = self._failed(
+                    "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
+                )
+        except BaseException as error:
+            notes.put_nowait(error)
+            raise
+        seconds = self._clock() - began
+        ended = ToolFinished(call.name, call.id, outcome, seconds, call.result, content)
+        notes.put_nowait(ended)
 
     def waits(self, call: Call) -> bool:
         """Whether the user must approve `call`; one that would fail anyway needs no asking."""
@@ -104,7 +117,7 @@ class CallRunner:
 
     def deny(self, call: Call, why: str) -> ToolFinished:
         """End a call without running it; the model is told `why`."""
-        outcome, call.result = self._failed("denied", why)
+        outcome, call.result, _ = self._failed("denied", why)
         return ToolFinished(call.name, call.id, outcome, 0.0, call.result)
 
     async def _end_of(self, call: Call) -> _Ended:
@@ -128,7 +141,11 @@ class CallRunner:
         try:
             async with asyncio.timeout(timeout_s):
                 result = await _call(tool, arguments)
-            return "ok", result_text(result, self._bounds.max_result_bytes)
+            most = self._bounds.max_result_bytes
+            if not isinstance(result, Rich):
+                return "ok", result_text(result, most), ()
+            fits = len(msgspec.json.encode(result.content)) <= most
+            return "ok", result_text(result.value, most), result.content if fits else ()
         except TimeoutError:
             return self._failed("timeout", f"{tool.name} took longer than {timeout_s:g} s")
         except ToolError as error:
@@ -139,7 +156,23 @@ class CallRunner:
             return self._failed("error", f"{tool.name} failed")
 
     def _failed(self, outcome: Outcome, what: str) -> _Ended:
-        return outcome, error_text(what, self._bounds.max_result_bytes)
+        return outcome, error_text(what, self._bounds.max_result_bytes), ()
+
+
+class _Progress:
+    """Passes on what a call tells of itself, ten times a second at most, until it ends."""
+
+    def __init__(self, call: Call, notes: _Notes, clock: Clock) -> None:
+        self._call, self._notes, self._clock = call, notes, clock
+        self._next_s = clock()
+
+    def report(self, done: float, total: float | None, message: str | None) -> None:
+        now_s = self._clock()
+        if self._call.result or now_s < self._next_s:
+            return
+        self._next_s = now_s + _PROGRESS_EVERY_S
+        told = message[:_MAX_MESSAGE] if message else None
+        self._notes.put_nowait(ToolProgress(self._call.name, self._call.id, done, total, told))
 
 
 async def _call(tool: Tool, arguments: Mapping[str, object]) -> object:

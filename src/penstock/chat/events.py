@@ -1,5 +1,6 @@
 """What a turn tells while it runs, in order; plain and streamed answers are both made from it."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -26,14 +27,28 @@ class ToolStarted(msgspec.Struct, frozen=True):
     call_id: str
 
 
+class ToolProgress(msgspec.Struct, frozen=True):
+    """A running call tells how far it is; `total` and `message` if it knows them."""
+
+    name: str
+    call_id: str
+    progress: float
+    total: float | None = None
+    message: str | None = None
+
+
 class ToolFinished(msgspec.Struct, frozen=True):
-    """A call ended after `seconds`; `result` is the text the model is shown."""
+    """A call ended after `seconds`; `result` is the text the model is shown.
+
+    `content` is the same in MCP's parts, if the tool has given such and they are not too large.
+    """
 
     name: str
     call_id: str
     outcome: Outcome
     seconds: float
     result: str
+    content: tuple[Mapping[str, object], ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,4 +131,7 @@ class Finished(msgspec.Struct, frozen=True):
         return Metadata(self.tool_rounds, self.bound, self.approvals)
 
 
-Event = Chunk | ToolStarted | ToolFinished | Finished
+Step = ToolStarted | ToolProgress | ToolFinished
+"""What a round of calls tells."""
+
+Event = Chunk | Step | Finished

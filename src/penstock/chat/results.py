@@ -1,8 +1,22 @@
 """Tool results as the text a model is shown: JSON, and never longer than its bound."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 _TYPES = "a tool may return dict, list, str, int, float, bool and None only"
+
+
+@dataclass(frozen=True, slots=True)
+class Rich:
+    """A result that can be shown in more ways than one.
+
+    `value` is what the model is shown; `content` is the same in MCP's parts (text, images, ...)
+    for an MCP client.
+    """
+
+    value: object
+    content: tuple[Mapping[str, object], ...]
 
 
 def result_text(result: object, max_bytes: int) -> str:

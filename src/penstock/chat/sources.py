@@ -6,12 +6,31 @@ cannot clash. A tool as a tenant gets it is made for that tenant: with its own c
 with arguments that the model neither sees nor sets.
 """
 
+import hashlib
+import logging
+import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from penstock.chat.ports import Tool
 from penstock.chat.toolbox import Toolbox
+
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_NAME = 64
+
+_log = logging.getLogger(__name__)
+
+
+def shown_name(source: str, tool: str) -> str:
+    """Return what the model calls a tool of a source, as OpenAI allows names to be.
+
+    A name that is too long ends in a digest of the whole, so that two stay two.
+    """
+    name = _ODD.sub("_", f"{source}_{tool}")
+    if len(name) <= _MAX_NAME:
+        return name
+    return f"{name[: _MAX_NAME - 9]}_{hashlib.sha256(tool.encode()).hexdigest()[:8]}"
 
 
 class Source(Protocol):
@@ -129,6 +148,7 @@ class Toolboxes:
         return box
 
     def _compile(self, tenant: str, grants: tuple[str, ...]) -> Toolbox:
+        given: dict[str, Sequence[Tool]] = {}
         chosen: dict[int, Tool] = {}
         approve: set[str] = set()
         for grant in grants:
@@ -136,9 +156,19 @@ class Toolboxes:
             source = self.sources.get(name)
             if source is None:
                 continue
-            for tool in source.tools(tenant):
-                if not single or tool.name == f"{name}_{single}":
-                    chosen[id(tool)] = tool
-                    if source.needs_approval(tool.name):
-                        approve.add(tool.name)
+            tools = given.setdefault(name, source.tools(tenant))
+            for tool in tools:
+                if single and tool.name != shown_name(name, single):
+                    continue
+                if source.version and _is_taken(tool, chosen.values()):
+                    # A server far away must not put the tenant's other tools out of action.
+                    _log.warning("%s of %s is left out: its name is taken", tool.name, name)
+                    continue
+                chosen[id(tool)] = tool
+                if source.needs_approval(tool.name):
+                    approve.add(tool.name)
         return Toolbox(list(chosen.values()), approve)
+
+
+def _is_taken(tool: Tool, chosen: Iterable[Tool]) -> bool:
+    return any(tool.name == each.name and tool is not each for each in chosen)

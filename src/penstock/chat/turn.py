@@ -38,8 +38,7 @@ from penstock.chat.events import (
     Finished,
     Function,
     HandedBack,
-    ToolFinished,
-    ToolStarted,
+    Step,
     Usage,
 )
 from penstock.chat.outgoing import Outgoing
@@ -137,9 +136,7 @@ class Turn:
             yield chunk
         yield finished
 
-    async def _resume(
-        self, runner: CallRunner
-    ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+    async def _resume(self, runner: CallRunner) -> AsyncGenerator[Step, None]:
         """Open what the messages carry, and run the calls that they approve."""
         if self._continuations is None:
             return
@@ -183,9 +180,7 @@ class Turn:
                 share.run.append(call)
         return share
 
-    async def _carry_out(
-        self, share: "_Share", runner: CallRunner
-    ) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+    async def _carry_out(self, share: "_Share", runner: CallRunner) -> AsyncGenerator[Step, None]:
         """Run our calls; what would need an approval that cannot be asked for is denied."""
         for call in share.run:
             if runner.waits(call):

@@ -6,8 +6,9 @@ from penstock.chat.events import (
     Finished,
     Message,
     Metadata,
+    Step,
     ToolFinished,
-    ToolStarted,
+    ToolProgress,
     Usage,
 )
 
@@ -34,6 +35,9 @@ class _ToolNote(msgspec.Struct, frozen=True, omit_defaults=True):
     call_id: str
     status: str
     seconds: float = 0.0
+    progress: float | None = None
+    total: float | None = None
+    message: str | None = None
 
 
 def completion_of(finished: Finished) -> bytes:
@@ -51,13 +55,17 @@ def completion_of(finished: Finished) -> bytes:
     )
 
 
-def tool_comment(event: ToolStarted | ToolFinished) -> bytes:
+def tool_comment(event: Step) -> bytes:
     """Return an SSE comment that tells of a tool call.
 
     A comment, because OpenAI's SDKs take every `data:` for a chunk, whatever its event is named.
     """
-    if isinstance(event, ToolStarted):
-        note = _ToolNote(event.name, event.call_id, "started")
-    else:
-        note = _ToolNote(event.name, event.call_id, event.outcome, round(event.seconds, 3))
+    match event:
+        case ToolFinished():
+            note = _ToolNote(event.name, event.call_id, event.outcome, round(event.seconds, 3))
+        case ToolProgress():
+            far = (event.progress, event.total, event.message)
+            note = _ToolNote(event.name, event.call_id, "progress", 0.0, *far)
+        case _:
+            note = _ToolNote(event.name, event.call_id, "started")
     return b": penstock.tool " + msgspec.json.encode(note) + b"\n\n"

@@ -236,10 +236,12 @@ def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
 
 TOOL_SETTINGS = {
     "only": ("mcp", "command"),
+    "resources": ("mcp", "command"),
     "operations": ("openapi",),
     "url": ("openapi",),
     "queries": ("database", "database_url"),
-    "secret": ("mcp", "openapi", "python"),
+    "secret": ("mcp", "command", "openapi", "python"),
+    "variable": ("command",),
     "header": ("mcp", "openapi"),
     "hosts": ("mcp", "openapi"),
     "private": ("mcp", "openapi"),

@@ -257,6 +257,9 @@ class ToolSource(Section):
     """Entry point of the group `penstock.tools` of an installed package."""
     only: tuple[str, ...] = Field(default=(), examples=[["find_customer"]])
     """Tools of an MCP server that are used; none means all."""
+    resources: bool = False
+    """Whether resources of an MCP server can be listed and read: two more tools,
+    `list_resources` and `read_resource`."""
     operations: tuple[str, ...] = Field(default=(), examples=[["getInvoice"]])
     """Operations (`operationId`) that become tools; none means all."""
     url: str | None = Field(default=None, examples=["https://billing.example.com/v1"])
@@ -269,6 +272,8 @@ class ToolSource(Section):
     """Reference to the credential; a tenant may have its own in `tool_secrets`."""
     header: str = Field(default="Authorization", min_length=1)
     """Header that carries the credential; `Authorization` gets `Bearer` before it."""
+    variable: str = Field(default="API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable in which the process of `command` gets the credential."""
     arguments: dict[str, str] = Field(default_factory=dict, examples=[{"org": "{tenant}"}])
     """Arguments set for every call, hidden from the model; `{tenant}` is the tenant's name."""
     isolation: str | None = Field(default=None, examples=["org"])

@@ -1,28 +1,48 @@
-"""MCP servers of the official SDK as sources of tools."""
+"""MCP servers of the official SDK as sources of tools, over every transport."""
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import uvicorn
-from tests.fakes import mcp_tools
+from tests.fakes.mcp_server import KINDS, McpProcess, until
 
-from penstock.chat.tools.described import SourceSettings
+from penstock.chat.accumulate import Call
+from penstock.chat.call_context import trace_calls
+from penstock.chat.calls import Bounds, CallRunner
+from penstock.chat.events import ToolProgress
+from penstock.chat.results import Rich
+from penstock.chat.sources import Toolboxes
+from penstock.chat.tools.described import SourceSettings, TenantAccess
 from penstock.chat.tools.mcp_source import McpSource, make_source
 from penstock.ground.errors import ToolError
 
-STDIO = SourceSettings("fake", mcp_command=(sys.executable, str(Path(mcp_tools.__file__))))
+
+@pytest.fixture(scope="module", params=KINDS)
+def _server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[McpProcess]:
+    with McpProcess(request.param, tmp_path_factory.mktemp("mcp") / "notes") as process:
+        yield process
+
+
+@pytest.fixture
+def server(_server: McpProcess) -> McpProcess:
+    """A server over each of the transports, shared by the tests that leave it alive."""
+    _server.forget()
+    return _server
 
 
 @asynccontextmanager
-async def running(told: SourceSettings) -> AsyncGenerator[McpSource, None]:
-    source = make_source(told, {})
+async def running(
+    told: SourceSettings, environment: Mapping[str, str] | None = None, *, reached: bool = True
+) -> AsyncGenerator[McpSource, None]:
+    source = make_source(told, environment or {})
     tasks = [asyncio.create_task(loop) for loop in source.loops()]
     try:
-        await until(lambda: bool(source.tools("org-a")))
+        if reached:
+            await until(lambda: bool(source.tools("org-a")))
         yield source
     finally:
         for task in tasks:
@@ -31,92 +51,151 @@ async def running(told: SourceSettings) -> AsyncGenerator[McpSource, None]:
             await asyncio.gather(*tasks)
 
 
-async def until(ready: Callable[[], bool]) -> None:
+async def call(source: McpSource, name: str, tenant: str = "org-a", **arguments: object) -> object:
+    tools = {tool.name: tool for tool in source.tools(tenant)}
+    result = await tools[f"fake_{name}"].call(arguments)
+    return result.value if isinstance(result, Rich) else result
+
+
+async def keep_calling(source: McpSource) -> None:
+    """Call until an answer comes."""
     async with asyncio.timeout(20):
-        while not ready():  # noqa: ASYNC110 - it is asked, it does not tell
-            await asyncio.sleep(0.01)
+        while True:
+            with suppress(ToolError):
+                assert await call(source, "add", a=1, b=1) == {"sum": 2}
+                return
+            await asyncio.sleep(0.05)
 
 
-@asynccontextmanager
-async def served() -> AsyncGenerator[str, None]:
-    """The server over streamable HTTP on loopback; gives its URL."""
-    app = mcp_tools.server.streamable_http_app()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        await task
+async def test_tools_are_listed_and_called(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        names = {tool.name for tool in source.tools("org-a")}
+        assert names >= {"fake_add", "fake_fail", "fake_wait"}
+        assert {tool.name for tool in source.tools("org-a") if tool.idempotent} == {"fake_add"}
+        assert await call(source, "add", a=1, b=2) == {"sum": 3}
+        with pytest.raises(ToolError, match="no luck"):
+            await call(source, "fail", why="no luck")
 
 
-async def call(source: McpSource, name: str, **arguments: object) -> object:
-    tools = {tool.name: tool for tool in source.tools("org-a")}
-    return await tools[f"fake_{name}"].call(arguments)
+async def test_a_call_that_is_given_up_is_cancelled_at_the_server(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        waiting = asyncio.create_task(call(source, "wait"))
+        await until(lambda: server.noted() == ["waiting"])
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await until(lambda: server.noted() == ["waiting", "cancelled"])
+        assert await call(source, "add", a=2, b=2) == {"sum": 4}, "the connection still stands"
 
 
-async def check(source: McpSource) -> None:
-    names = {tool.name for tool in source.tools("org-a")}
-    assert names >= {"fake_add", "fake_fail", "fake_wait"}
-    assert {tool.name for tool in source.tools("org-a") if tool.idempotent} == {"fake_add"}
-    assert await call(source, "add", a=1, b=2) == {"sum": 3}
-    with pytest.raises(ToolError, match="no luck"):
-        await call(source, "fail", why="no luck")
-    waiting = asyncio.create_task(call(source, "wait"))
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert await call(source, "add", a=2, b=2) == {"sum": 4}, "the connection still stands"
+async def test_a_call_that_takes_too_long_is_cancelled_at_the_server(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        box = Toolboxes.of([source]).box("org-a", ("fake.wait",))
+        runner = CallRunner(box, Bounds(call_timeout_s=0.5), float("inf"))
+        steps = [step async for step in runner.run([Call("1", "fake_wait", "{}")])]
+        assert steps[-1].outcome == "timeout"  # type: ignore[union-attr]
+        await until(lambda: server.noted() == ["waiting", "cancelled"])
 
 
-async def test_a_server_on_stdio() -> None:
-    async with running(STDIO) as source:
-        await check(source)
-        version = source.version
+async def test_changes_of_the_list_are_heard(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        boxes = Toolboxes.of([source])
+        before = boxes.box("org-a", ("fake",))
         await call(source, "grow", called="newer")
-        await until(lambda: source.version > version)
+        await until(lambda: "fake_newer" in boxes.box("org-a", ("fake",)))
+        assert "fake_newer" not in before, "a turn keeps the tools it began with"
         assert await call(source, "newer") is not None
+        await call(source, "shrink", called="newer")
+        await until(lambda: "fake_newer" not in boxes.box("org-a", ("fake",)))
 
 
-async def test_a_server_that_died_is_started_again() -> None:
-    async with running(STDIO) as source:
+async def test_progress_is_told(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        box = Toolboxes.of([source]).box("org-a", ("fake",))
+        runner = CallRunner(box, Bounds(), float("inf"))
+        steps = [step async for step in runner.run([Call("1", "fake_count", '{"to": 3}')])]
+    told = [step for step in steps if isinstance(step, ToolProgress)]
+    assert [step.progress for step in told] == [1, 2, 3]
+    assert (told[0].call_id, told[0].total, told[0].message) == ("1", 3, "step 1")
+
+
+async def test_resources_are_read_where_the_operator_says_so(server: McpProcess) -> None:
+    async with running(server.told()) as source:
+        assert "fake_read_resource" not in {tool.name for tool in source.tools("org-a")}
+    async with running(server.told(resources=True, approve=("read_resource",))) as source:
+        listed = await call(source, "list_resources")
+        assert isinstance(listed, dict)
+        assert listed["resources"][0] == {"uri": "memo://one", "name": "one", "about": "A memo"}
+        assert await call(source, "read_resource", uri="memo://one") == {"text": "Buy milk."}
+        picture = await call(source, "read_resource", uri="memo://picture")
+        assert picture == {"text": "[image/png, not shown]"}
         with pytest.raises(ToolError):
-            await asyncio.wait_for(call(source, "leave"), 5)
-
-        async def answers() -> bool:
-            try:
-                return await call(source, "add", a=1, b=1) == {"sum": 2}
-            except ToolError:
-                return False
-
-        async with asyncio.timeout(20):
-            while not await answers():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await call(source, "read_resource", uri="memo://none")
+        assert source.needs_approval("fake_read_resource")
 
 
-async def test_a_server_over_http() -> None:
-    async with served() as url, running(SourceSettings("fake", mcp_url=url, private=True)) as it:
-        await check(it)
+async def test_each_tenant_has_its_own_credential(
+    server: McpProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_SECRET", "never")
+    told = server.told(secret_env="ALL", tenants={"org-b": TenantAccess("OWN")})
+    async with running(told, {"ALL": "shared-key", "OWN": "org-b-key"}) as source:
+        await until(lambda: bool(source.tools("org-b")))
+        for tenant, key in (("org-a", "shared-key"), ("org-b", "org-b-key"), ("", "shared-key")):
+            answer = await call(source, "whoami", tenant)
+            assert isinstance(answer, dict)
+            said = answer["result"].split(" ")
+            assert key in said
+            if server.kind == "stdio":
+                assert said[-1] == "None", "a process gets nothing else of our environment"
 
 
-async def test_an_internal_server_is_not_reached_unless_allowed() -> None:
-    async with served() as url:
-        source = make_source(SourceSettings("fake", mcp_url=url), {})
-        task = asyncio.create_task(source.loops()[0])
-        await asyncio.sleep(0.2)
-        assert source.tools("org-a") == ()
-        with pytest.raises(ToolError, match="cannot be reached"):
-            await source._links[""].call("add", {})
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def test_the_trace_goes_with_the_call(server: McpProcess) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with running(server.told()) as source:
+        box = Toolboxes.of([source]).box("org-a", ("fake",))
+        trace_calls(lambda call_id: {"traceparent": trace})
+        made = Call("1", "fake_whoami", "{}")
+        async for _ in CallRunner(box, Bounds(), float("inf")).run([made]):
+            pass
+        assert trace in made.result
 
 
-async def test_only_what_is_wanted() -> None:
-    told = SourceSettings("fake", mcp_command=STDIO.mcp_command, only=("add",), approve=("add",))
-    async with running(told) as source:
-        assert [tool.name for tool in source.tools("org-a")] == ["fake_add"]
-        assert source.needs_approval("fake_add")
+async def test_a_server_that_dies_in_a_call_is_found_again(tmp_path: Path) -> None:
+    with McpProcess("stdio", tmp_path / "notes") as server:
+        async with running(server.told()) as source:
+            with pytest.raises(ToolError):
+                await asyncio.wait_for(call(source, "leave"), 5)
+            await keep_calling(source)
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_a_server_that_was_restarted_is_found_again(kind: str, tmp_path: Path) -> None:
+    with McpProcess(kind, tmp_path / "notes") as server:
+        async with running(server.told()) as source:
+            assert await call(source, "add", a=1, b=2) == {"sum": 3}
+            waiting = asyncio.create_task(call(source, "wait"))
+            await until(lambda: server.noted() == ["waiting"])
+            server.kill()
+            with pytest.raises(ToolError):
+                await asyncio.wait_for(waiting, 10)
+            with pytest.raises(ToolError):
+                await asyncio.wait_for(call(source, "add", a=1, b=2), 10)
+            server.start()
+            await keep_calling(source)
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_an_internal_server_is_not_reached_unless_allowed(kind: str, tmp_path: Path) -> None:
+    with McpProcess(kind, tmp_path / "notes") as server:
+        async with running(SourceSettings("fake", mcp_url=server.url), reached=False) as source:
+            with pytest.raises(ToolError, match="cannot be reached"):
+                await source._links[""].call("add", {})
+            assert source.tools("org-a") == ()
+
+
+async def test_only_what_is_wanted(tmp_path: Path) -> None:
+    with McpProcess("stdio", tmp_path / "notes") as server:
+        async with running(server.told(only=("add",), approve=("add",))) as source:
+            assert [tool.name for tool in source.tools("org-a")] == ["fake_add"]
+            assert source.needs_approval("fake_add")

@@ -59,6 +59,8 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entry point of the group `penstock.tools`."""
     only: tuple[str, ...] = ()
     """Tools of an MCP server that are used; none means all."""
+    resources: bool = False
+    """Whether the resources of an MCP server can be listed and read, by two more tools."""
     approve: tuple[str, ...] = ()
     """Tools whose calls wait for approval, without the source's name; `*` is all."""
     hosts: tuple[str, ...] = ()
@@ -67,6 +69,8 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether addresses off the public internet may be connected to."""
     header: str = "Authorization"
     """Header that carries the credential; `Authorization` gets `Bearer` before it."""
+    variable: str = "API_KEY"
+    """Environment variable in which `mcp_command` gets the credential."""
     secret_env: str | None = None
     arguments: dict[str, str] = {}
     isolation: str | None = None

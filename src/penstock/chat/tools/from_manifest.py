@@ -41,6 +41,7 @@ def source_settings(manifest: Manifest, name: str) -> SourceSettings:
         mcp_url=told.mcp,
         mcp_command=told.command,
         only=told.only,
+        resources=told.resources,
         queries=tuple(
             Query(f"{name}_{query}", each.about or query, each.sql, dict(each.parameters))
             for query, each in told.queries.items()
@@ -50,6 +51,7 @@ def source_settings(manifest: Manifest, name: str) -> SourceSettings:
         hosts=told.hosts,
         private=told.private,
         header=told.header,
+        variable=told.variable,
         secret_env=_variable(told.secret or told.database_url),
         arguments=told.arguments,
         isolation=told.isolation,

@@ -1,8 +1,9 @@
 """What every kind of source does alike: secrets found, tools named and fenced for a tenant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from penstock.chat.ports import Tool
+from penstock.chat.sources import shown_name
 from penstock.chat.tools.described import SourceSettings, TenantAccess
 from penstock.chat.tools.tenant_tool import Isolation, TenantTool
 from penstock.ground.errors import UserError
@@ -56,4 +57,18 @@ def fenced(told: SourceSettings, tenant: str, tools: Iterable[Tool]) -> Sequence
 
 def awaiting(told: SourceSettings) -> frozenset[str]:
     """Return the tools whose calls wait for approval, under the names the model sees."""
-    return frozenset("*" if name == "*" else f"{told.name}_{name}" for name in told.approve)
+    return frozenset("*" if name == "*" else shown_name(told.name, name) for name in told.approve)
+
+
+def check_approve(told: SourceSettings, names: Collection[str]) -> None:
+    """Look whether `approve` names tools that there are: a slip would run what was to wait.
+
+    Raises:
+        UserError: it does not.
+    """
+    if strangers := sorted(awaiting(told) - {"*", *names}):
+        raise UserError(
+            f"{told.name} has no tool {', '.join(strangers)}, which is to wait for approval",
+            fix=f"There are: {', '.join(names)}",
+            where=f"tools.{told.name}.approve",
+        )

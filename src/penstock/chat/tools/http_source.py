@@ -11,6 +11,7 @@ from penstock.chat.tools.described import SourceSettings
 from penstock.chat.tools.egress import Egress, EgressTransport
 from penstock.chat.tools.handing_out import (
     awaiting,
+    check_approve,
     check_secrets,
     credentials,
     fenced,
@@ -34,6 +35,7 @@ def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantS
     """
     url = told.url or ""
     check_secrets(told, environment)
+    check_approve(told, [each.name for each in told.operations])
     client = httpx.AsyncClient(
         transport=EgressTransport(egress_of(told, url)),
         timeout=_TIMEOUT_S,

@@ -6,7 +6,7 @@ from pathlib import Path
 from penstock.chat.ports import Tool
 from penstock.chat.sources import TenantSource
 from penstock.chat.tools.described import SourceSettings
-from penstock.chat.tools.handing_out import awaiting, fenced
+from penstock.chat.tools.handing_out import awaiting, check_approve, fenced
 from penstock.chat.tools.sql_tool import Database, SqliteDatabase, SqlTool
 
 
@@ -26,4 +26,5 @@ def over(told: SourceSettings, database: Database) -> TenantSource:
         return fenced(told, tenant, [SqlTool(each, database, tenant) for each in told.queries])
 
     make("")
+    check_approve(told, [each.name for each in told.queries])
     return TenantSource(told.name, make, awaiting(told))

@@ -3,18 +3,22 @@
 Arguments that Penstock sets are taken out of the schema the model is shown, and laid over
 whatever it writes. Where the results name the tenant they belong to, every such name in them is
 checked after the call: a service that mixes tenants up is caught here, and its answer is not
-shown.
+shown. Text that is JSON is read as JSON, for a tenant's name may stand in it as well.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from penstock.chat.ports import Tool
+from penstock.chat.results import Rich
 from penstock.ground.errors import ToolError
 
 _log = logging.getLogger(__name__)
 _MAX_DEPTH = 64
+_JSON_BEGINS = ("{", "[", '"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,11 @@ class TenantTool:
     async def call(self, arguments: Mapping[str, object]) -> object:
         """Run it; raises `ToolError` if the result holds another tenant's data."""
         result = await self.inner.call({**arguments, **self.arguments})
-        if self.isolation is not None and not _belongs(result, self.isolation, 0):
+        if self.isolation is None:
+            return result
+        if isinstance(result, Rich):
+            result = result.value  # its other forms could hold what this one does not
+        if not _belongs(result, self.isolation, 0):
             _log.error("tool %s answered with data of another tenant; not shown", self.name)
             raise ToolError("the result was withheld, because it is not this tenant's")
         return result
@@ -80,4 +88,9 @@ def _belongs(value: object, isolation: Isolation, depth: int) -> bool:
         return mine and all(_belongs(each, isolation, depth + 1) for each in value.values())
     if isinstance(value, list | tuple):
         return all(_belongs(each, isolation, depth + 1) for each in value)
+    if isinstance(value, str) and value.lstrip()[:1] in _JSON_BEGINS:
+        try:
+            return _belongs(msgspec.json.decode(value), isolation, depth + 1)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return True
     return True

@@ -1,0 +1,225 @@
+"""One connection to an MCP server, for ever made anew.
+
+It lives in a task: it connects, lists the tools, lists them again when the server says that they
+changed, and connects again when it is lost. Until the server is reached its tools are missing;
+while it is away calls wait for a moment and then fail as tools fail. A call that is given up is
+cancelled at the server (`notifications/cancelled`, or its stream is closed): the SDK does that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from mcp import Client, MCPError
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from mcp.types import CallToolResult, RequestParamsMeta, ToolListChangedNotification
+from mcp.types import Tool as Described
+from mcp_types import CONNECTION_CLOSED
+
+from penstock.chat.call_context import CallContext, current_call
+from penstock.chat.ports import Tool
+from penstock.chat.tools.described import SourceSettings
+from penstock.chat.tools.mcp_resources import resource_tools
+from penstock.chat.tools.mcp_tool import McpTool, complaint_of
+from penstock.chat.tools.mcp_transport import READ_S, Transport
+from penstock.ground.errors import ToolError
+
+_CONNECT_S = 10.0
+_RETRY_S = (0.2, 1.0, 5.0, 15.0)
+_BACK_SOON_S = 2.0
+_LIST_AGAIN_S = 300.0
+_MAX_PAGES = 50
+_MAX_LISTED = 500
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Page(Protocol):
+    """One page of a list."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page begins, if there is one."""
+
+
+P = TypeVar("P", bound=Page)
+
+
+class Link:
+    """Keeps the connection; `tools` are what the server has now."""
+
+    def __init__(self, told: SourceSettings, transport: Transport) -> None:
+        self._told, self._transport = told, transport
+        self._client: Client | None = None
+        self._up = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._lost = asyncio.Event()
+        self.tools: tuple[Tool, ...] = ()
+        self.version = 0
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        failures = 0
+        while True:
+            self._up.clear()
+            try:
+                await self._live()
+            except Exception as error:  # noqa: BLE001 - an SDK over strangers' servers: any may come
+                _log.warning("MCP server %s: %s", self._told.name, _said(error))
+            failures = 0 if self._up.is_set() else failures + 1
+            self._client = None
+            self._up.clear()
+            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+
+    async def _live(self) -> None:
+        self._changed.clear()
+        self._lost.clear()
+        client = Client(
+            self._transport(),  # type: ignore[arg-type] # the SDK's own transports
+            message_handler=self._take,
+            read_timeout_seconds=READ_S,
+            cache=None,
+        )
+        async with client:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._list(client)
+            self._client = client
+            self._up.set()
+            listening = asyncio.create_task(self._listen(client))
+            try:
+                await self._stay(client)
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    async def _stay(self, client: Client) -> None:
+        while True:
+            await self._wait()
+            if self._lost.is_set():
+                return
+            self._changed.clear()
+            async with asyncio.timeout(_CONNECT_S):
+                await self._list(client)
+
+    async def _listen(self, client: Client) -> None:
+        """Hear of changes as servers since 2026-07-28 tell them; older ones notify unasked."""
+        try:
+            async with client.listen(tools_list_changed=True) as events:
+                async for _ in events:
+                    self._changed.set()
+        except ListenNotSupportedError:
+            return
+        except (MCPError, TimeoutError) as error:
+            _log.debug("MCP server %s tells of no changes: %s", self._told.name, error)
+        except SubscriptionLost:
+            self._lost.set()
+
+    async def _wait(self) -> None:
+        """Wait until the list has changed, the connection is lost, or it is time to look."""
+        waits = [asyncio.create_task(each.wait()) for each in (self._changed, self._lost)]
+        try:
+            await asyncio.wait(waits, timeout=_LIST_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _take(self, message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self._changed.set()
+        elif isinstance(message, Exception) and not isinstance(message, ValueError):
+            self._lost.set()  # a ValueError is a line that is no message: many servers print
+
+    async def _list(self, client: Client) -> None:
+        pages = await all_pages(lambda cursor: client.list_tools(cursor=cursor))
+        found = [each for page in pages for each in page.tools][:_MAX_LISTED]
+        wanted = [each for each in found if not self._told.only or each.name in self._told.only]
+        tools: list[Tool] = list(self._usable(wanted))
+        if self._told.resources and client.server_capabilities.resources is not None:
+            taken = {tool.name for tool in tools}
+            tools += [t for t in resource_tools(self, self._told.name) if t.name not in taken]
+        if [tool.definition for tool in tools] != [tool.definition for tool in self.tools]:
+            self.tools = tuple(tools)
+            self.version += 1
+
+    def _usable(self, found: Sequence[Described]) -> Iterator[Tool]:
+        """Give what can be offered to a model; of two with one name, the first."""
+        taken: set[str] = set()
+        for each in found:
+            tool = McpTool(self, self._told.name, each)
+            why = "its name is taken" if tool.name in taken else complaint_of(tool)
+            if why:
+                _log.warning("the MCP tool %.100s is left out: %.300s", tool.name, why)
+                continue
+            taken.add(tool.name)
+            yield tool
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> CallToolResult:
+        """Call a tool; raises `ToolError` where the server is away."""
+        context = current_call()
+
+        async def tell(progress: float, total: float | None, message: str | None) -> None:
+            context.report(progress, total, message)
+
+        return await self.ask(
+            lambda client: client.call_tool(
+                name, dict(arguments), progress_callback=tell, meta=_meta_of(context)
+            )
+        )
+
+    async def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """Do `work` with the connection, for which it waits a moment; raises `ToolError`."""
+        try:
+            async with asyncio.timeout(_BACK_SOON_S):
+                await self._up.wait()
+        except TimeoutError as error:
+            raise ToolError("the service cannot be reached now") from error
+        client = self._client
+        if client is None:
+            raise ToolError("the service cannot be reached now", transient=True)
+        try:
+            return await work(client)
+        except MCPError as error:
+            if error.error.code == CONNECTION_CLOSED or "Session terminated" in str(error):
+                self._lose()
+                raise ToolError(
+                    "the connection to the service was lost", transient=True
+                ) from error
+            raise ToolError(f"the service refused: {error.error.message[:500]}") from error
+        except (ValueError, RuntimeError) as error:
+            # The SDK holds answers to the protocol, and to the schema that the server gave.
+            raise ToolError("the service's answer is not what it has announced") from error
+        except Exception as error:
+            self._lose()
+            raise ToolError("the connection to the service was lost", transient=True) from error
+
+    def _lose(self) -> None:
+        self._client = None
+        self._up.clear()
+        self._lost.set()
+
+
+async def all_pages(ask: Callable[[str | None], Awaitable[P]]) -> list[P]:
+    """Return the pages of a list; a server whose list never ends is cut short."""
+    pages: list[P] = []
+    cursor: str | None = None
+    for _ in range(_MAX_PAGES):
+        page = await ask(cursor)
+        pages.append(page)
+        if page.next_cursor is None or page.next_cursor == cursor:
+            break
+        cursor = page.next_cursor
+    return pages
+
+
+def _meta_of(context: CallContext) -> RequestParamsMeta | None:
+    meta: RequestParamsMeta = {**context.trace_headers}  # type: ignore[typeddict-item] # open
+    return meta or None
+
+
+def _said(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {str(error)[:200]}"
