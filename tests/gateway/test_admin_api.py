@@ -230,3 +230,18 @@ def test_secrets_are_nowhere(one: GatewayProcess, two: GatewayProcess, folder: P
     for hidden in (secret, ADMIN, ALICE, BOB):
         assert all(hidden not in text for text in texts)
         assert hidden.encode() not in stored
+
+
+def test_a_tenant_has_a_share_of_full_engines(one: GatewayProcess) -> None:
+    made = admin(one, "POST", "/tenants", {"name": "org-shared", "share": {"weight": 2.5}})
+    assert (made.status_code, made.json()["share"]) == (201, {"weight": 2.5})
+    low = {"share": {"priority": "low"}}
+    changed = admin(one, "PATCH", "/tenants/org-shared", low)
+    assert changed.json()["share"] == {"priority": "low"}
+    assert admin(one, "PATCH", "/tenants/org-shared", {"models": ["*"]}).json()["share"] == {
+        "priority": "low"
+    }
+    wrong = admin(one, "PATCH", "/tenants/org-shared", {"share": {"weight": 0}})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "invalid_body")
+    unknown = admin(one, "PATCH", "/tenants/org-shared", {"share": {"priority": "urgent"}})
+    assert unknown.status_code == 400

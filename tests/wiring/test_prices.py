@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.gateway.settings import EngineSettings, ModelSettings
-from penstock.manifest.model import Price as Given
+from penstock.manifest.tenancy import Price as Given
 from penstock.registry.hours import HourPrice
 from penstock.registry.records import Price
 from penstock.wiring.prices import hour_prices, price_of, with_hours

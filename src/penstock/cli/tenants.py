@@ -22,6 +22,23 @@ BudgetPairs = Annotated[
     list[str] | None, typer.Option("--budget", help="Like usd_per_month=200; may be given again.")
 ]
 
+Weight = Annotated[
+    float | None, typer.Option("--weight", help="Its share of full engines; 1 as others.")
+]
+
+
+class Rank(StrEnum):
+    """Who comes first when engines are full."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+Priority = Annotated[
+    Rank | None, typer.Option("--priority", help="Whether its requests come before others.")
+]
+
 
 class Action(StrEnum):
     """What to do."""
@@ -41,19 +58,23 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     tools: Tools = None,
     limit: LimitPairs = None,
     budget: BudgetPairs = None,
+    weight: Weight = None,
+    priority: Priority = None,
     url: Url = None,
     admin_key: AdminKey = None,
     as_json: AsJson = False,
 ) -> int:
     """Show, make, change or switch off the tenants of a gateway.
 
-    Limits and budgets that are given replace all that there were. With --json, stdout carries what
-    the admin API answers.
+    Limits, budgets and shares that are given replace all that there were. With --json, stdout
+    carries what the admin API answers.
     """
     client = find_admin(url, admin_key)
     if action is not Action.LIST and not name:
         raise UserError(f"which tenant is to {action}?", fix=f"`penstock tenants {action} NAME`")
     fields = policy_fields(models, tools, limit or [], budget or [])
+    if weight is not None or priority is not None:
+        fields["share"] = {"weight": weight or 1.0, "priority": priority or Rank.NORMAL}
     if action is Action.LIST:
         answer = client.ask("GET", "/tenants")
     elif action is Action.CREATE:
@@ -78,7 +99,7 @@ def _show(tenant: dict[str, object]) -> None:
     models = tenant["models"]
     named = ", ".join(models) if isinstance(models, list) else "*"
     print_text(f"{tenant['name']!s:24} {state:9} models {named}, made by {tenant['source']}")
-    for kind in ("limits", "budgets"):
+    for kind in ("limits", "budgets", "share"):
         given = tenant[kind]
         if isinstance(given, dict) and given:
             print_text("  " + ", ".join(f"{name} {value}" for name, value in given.items()))

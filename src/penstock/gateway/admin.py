@@ -116,7 +116,7 @@ class Admin:
                 code="invalid_value",
             )
         self._check(new.models, new.tools)
-        policy = Policy(new.models, new.tools, new.limits, new.budgets)
+        policy = Policy(new.models, new.tools, new.limits, new.budgets, new.share)
         tenant = await self.office.accounts.add_tenant(TenantRecord(new.name, policy))
         await self.office.clerk.refresh()
         return json_reply(tenant_shown(tenant), 201)
@@ -299,8 +299,8 @@ def _given(value: tuple[str, ...] | UnsetType | None) -> tuple[str, ...] | None:
 def _changed(policy: Policy, change: TenantChange | KeyChange) -> Policy:
     given = {
         name: value
-        for name in ("models", "tools", "limits", "budgets")
-        if (value := getattr(change, name)) is not UNSET
+        for name in ("models", "tools", "limits", "budgets", "share")
+        if (value := getattr(change, name, UNSET)) is not UNSET
     }
     return msgspec.structs.replace(policy, **given)
 

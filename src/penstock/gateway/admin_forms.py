@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from penstock.registry.records import Budgets, KeyRecord, Limits, TenantRecord
+from penstock.registry.records import Budgets, KeyRecord, Limits, Share, TenantRecord
 
 _DEFAULT_LIMITS = Limits(requests_per_second=50, burst=100, requests_per_day=10_000)
 
@@ -16,6 +16,7 @@ class NewTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: tuple[str, ...] = ()
     limits: Limits = _DEFAULT_LIMITS
     budgets: Budgets = Budgets()
+    share: Share = Share()
 
 
 class TenantChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +26,7 @@ class TenantChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: tuple[str, ...] | UnsetType = UNSET
     limits: Limits | UnsetType = UNSET
     budgets: Budgets | UnsetType = UNSET
+    share: Share | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
 
 
@@ -68,6 +70,7 @@ def tenant_shown(tenant: TenantRecord) -> dict[str, object]:
         "tools": policy.tools,
         "limits": policy.limits,
         "budgets": policy.budgets,
+        "share": policy.share,
         "disabled": tenant.disabled,
         "source": tenant.source,
         "created_s": tenant.created_s,

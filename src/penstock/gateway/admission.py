@@ -1,10 +1,12 @@
 """Who asks, may they, and for what: decided from memory, without waiting for anything."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from penstock.chat.request import Traits
 from penstock.gateway.caller import Account, Caller
 from penstock.gateway.fleet import Engine, Fleet
+from penstock.gateway.line import Line
 from penstock.gateway.settings import ModelSettings, Settings
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, NotAllowed, RequestError
@@ -28,13 +30,24 @@ class Route:
     identity: bytes = field(default=b"")
     """Model and adapter as they stand in a slot file."""
     traits: Traits = field(default_factory=Traits)
+    line: Line | None = None
+    """Where requests wait while the engines are full; none: at the engines."""
 
 
 class Admission:
     """Keys, tenants and models of one gateway."""
 
-    def __init__(self, settings: Settings, fleet: Fleet, *, clock: Clock, wall: Clock) -> None:
-        self._clock, self._wall = clock, wall
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: Fleet,
+        *,
+        clock: Clock,
+        wall: Clock,
+        lines: Callable[[tuple[Engine, ...]], Line] | None = None,
+    ) -> None:
+        """`lines` gives the queue before some engines, where there is one."""
+        self._clock, self._wall, self._lines = clock, wall, lines
         self.directory = Directory()
         self.directory.put(
             (tenant.record() for tenant in settings.tenants),
@@ -61,6 +74,7 @@ class Admission:
             Gate(limits, clock=self._clock, wall=self._wall) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
             Traits(model.tools_format),
+            self._lines(engines) if self._lines is not None else None,
         )
 
     def identify(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:

@@ -39,6 +39,7 @@ class Caller:
         "max_tokens",
         "name",
         "purses",
+        "share",
         "tools",
     )
 
@@ -51,6 +52,7 @@ class Caller:
         tools, own = tenant.policy.tools or (), key.policy.tools
         self.tools = tuple(tool for tool in tools if own is None or tool in own)
         self.accounts = accounts
+        self.share = tenant.policy.share
         self.gates = tuple(a.gate for a in accounts if a.gate.limits != _NO_LIMITS)
         self.purses = tuple(a.purses for a in accounts if a.purses.is_needed)
         bounds = [a.gate.limits.max_tokens for a in accounts]

@@ -11,6 +11,7 @@ from math import ceil
 from penstock.gateway.admission import Route
 from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
+from penstock.gateway.line import Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.passage import Usage
 from penstock.ground.clock import Clock
@@ -196,6 +197,7 @@ class Charge:
         "gates",
         "meter",
         "open",
+        "place",
         "prompt",
         "route",
         "slot",
@@ -208,6 +210,7 @@ class Charge:
         self._charges, self.caller, self.route, self.meter = charges, caller, route, meter
         self.takes: tuple[Take, ...] = ()
         self.gates: tuple[Gate, ...] = ()
+        self.place: Place | None = None
         self.slot = 0
         self.prompt = self.taken = 0
         self.open = True
@@ -258,6 +261,8 @@ class Charge:
         tokens = end.prompt + end.completion
         for gate in self.gates:
             gate.leave(self.taken, tokens)
+        if self.place is not None:
+            self.place.leave(end.prompt, end.completion)
         for take in self.takes:
             unit = take.purse.lease.unit
             take.purse.settle(take.amount, end.cost if unit == "usd" else tokens)

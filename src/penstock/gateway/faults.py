@@ -12,6 +12,7 @@ from penstock.ground.errors import (
     EngineUnavailable,
     LimitExceeded,
     NotAllowed,
+    Overloaded,
     PenstockError,
     RequestError,
     StoreUnavailable,
@@ -40,7 +41,7 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, RequestError):
         status = 404 if error.code in _NOT_THERE else status
         return _fault(status, message, error.code or code, error.param)
-    if isinstance(error, LimitExceeded):
+    if isinstance(error, LimitExceeded | Overloaded):
         wait = b"%d" % max(1, math.ceil(error.retry_after_s))
         return _fault(status, message, code, headers=((b"retry-after", wait),))
     return _fault(status, message, code, headers=_HEADERS.get(status, ()))
@@ -51,6 +52,7 @@ _KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
     (BudgetExceeded, 429, "insufficient_quota"),
     (LimitExceeded, 429, "rate_limit_exceeded"),
     (RequestError, 400, "invalid_request"),
+    (Overloaded, 503, "overloaded"),
     (EngineUnavailable, 503, "engine_unavailable"),
     (EngineDied, 502, "engine_died"),
     (StoreUnavailable, 503, "accounting_unavailable"),

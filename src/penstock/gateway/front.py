@@ -13,6 +13,7 @@ from penstock.gateway.fields import (
     read_chat,
     read_completion,
 )
+from penstock.gateway.queueing import answer_in_turn
 from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.relay import Order, Relay
 from penstock.gateway.turns import Turns
@@ -94,6 +95,10 @@ class Front:
             streams=request.streams,
             hide_usage=hide_usage,
         )
+        line = charge.route.line
+        if line is not None:
+            meters = self._charges.meters
+            return answer_in_turn(line, meters, client, charge, lambda: Relay(client, order))
         return Relay(client, order)
 
 

@@ -107,7 +107,7 @@ class Meters(Collector):
         """Prometheus: all families."""
         requests, tokens = _counter(metrics.REQUESTS), _counter(metrics.TOKENS)
         estimated = _counter(metrics.ESTIMATED_TOKENS)
-        seconds, ttft = _histogram(metrics.REQUEST_SECONDS), _histogram(metrics.TTFT_SECONDS)
+        seconds, ttft = histogram(metrics.REQUEST_SECONDS), histogram(metrics.TTFT_SECONDS)
         for row in self._rows.values():
             labels = [row.tenant, row.model]
             for outcome, count in row.outcomes.items():
@@ -123,9 +123,9 @@ class Meters(Collector):
             refusals.add_metric([str(status)], count)
         for key, count in self._tools.items():
             tools.add_metric(list(key), count)
-        tool_seconds = _histogram(metrics.TOOL_SECONDS)
-        for tool, histogram in self._tool_seconds.items():
-            tool_seconds.add_metric([tool], histogram.buckets(), histogram.total_s)
+        tool_seconds = histogram(metrics.TOOL_SECONDS)
+        for tool, spent in self._tool_seconds.items():
+            tool_seconds.add_metric([tool], spent.buckets(), spent.total_s)
         yield from (requests, tokens, estimated, seconds, ttft, refusals, tools, tool_seconds)
         yield from self._gauges()
 
@@ -140,5 +140,6 @@ def _counter(metric: metrics.Metric) -> CounterMetricFamily:
     return CounterMetricFamily(name, metric.help, labels=metric.labels)
 
 
-def _histogram(metric: metrics.Metric) -> HistogramMetricFamily:
+def histogram(metric: metrics.Metric) -> HistogramMetricFamily:
+    """Return an empty histogram family for `metric`."""
     return HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)

@@ -15,6 +15,7 @@ from penstock.registry.records import (
     Limits,
     Policy,
     Price,
+    Share,
     TenantRecord,
 )
 
@@ -57,6 +58,7 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrent_requests: int | None = None
     max_tokens: int | None = None
     budgets: Budgets = Budgets()
+    share: Share = Share()
 
     def record(self) -> TenantRecord:
         """Return it as the registry knows it."""
@@ -68,7 +70,7 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             concurrent_requests=self.concurrent_requests,
             max_tokens=self.max_tokens,
         )
-        policy = Policy(self.models, self.tools, limits, self.budgets)
+        policy = Policy(self.models, self.tools, limits, self.budgets, self.share)
         return TenantRecord(self.name, policy, source="manifest")
 
 
@@ -113,6 +115,15 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Environment variable that holds the URL."""
 
 
+class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fair queue: how many run at an engine, and how long and how many wait for that."""
+
+    max_running: int
+    max_wait_s: float = 30.0
+    max_waiting: int = 1000
+    max_waiting_per_tenant: int = 200
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything one gateway process needs to know."""
 
@@ -133,6 +144,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None: nothing is kept, and there are no budgets and no admin API."""
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
+    queue: QueueSettings | None = None
+    """None: requests go to the engines at once, which queue them."""
 
 
 def read_settings(path: Path) -> Settings:

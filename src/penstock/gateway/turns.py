@@ -26,7 +26,14 @@ from penstock.gateway.meters import Meters
 from penstock.gateway.passage import CachedTokens, Usage
 from penstock.gateway.settings import Settings
 from penstock.gateway.upstream import Upstream
-from penstock.ground.errors import EngineError, EngineRefused, PenstockError, UserError
+from penstock.ground.errors import (
+    EngineError,
+    EngineRefused,
+    LimitExceeded,
+    Overloaded,
+    PenstockError,
+    UserError,
+)
 
 _CHAT = b"/v1/chat/completions"
 _MIN_KEY_BYTES = 32
@@ -171,6 +178,9 @@ class _Run:
             outcome = "complete"
         except EngineError as error:
             outcome = "engine_refused" if isinstance(error, EngineRefused) else "engine_died"
+            raise
+        except (LimitExceeded, Overloaded):
+            outcome = "refused"
             raise
         except (asyncio.CancelledError, GeneratorExit):
             outcome = "timeout" if self.expired else "client_gone"

@@ -3,12 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.charges import Charge
 from penstock.gateway.fleet import Engine, least_busy
+from penstock.gateway.line import Line
+from penstock.gateway.queueing import place_for
 from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
 _HIGH_WATER = 1 << 18
@@ -30,11 +33,31 @@ class Upstream:
             EngineUnavailable: no engine took the request.
             EngineRefused: the engine answered with an error.
             EngineDied: the engine went away.
-            LimitExceeded: the budget does not reach for a further round.
+            LimitExceeded: the budget does not reach for a further round, or too many wait.
+            Overloaded: the engines are full.
         """
         self._rounds += 1
         if self._rounds > 1:
             await self._charge.next_round(body)
+        line = self._route.line
+        pieces = self._ask(body) if line is None else self._ask_in_turn(line, body)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def _ask_in_turn(self, line: Line, body: bytes) -> AsyncGenerator[bytes, None]:
+        """Ask when there is a place; what the round used is told by its events."""
+        place = await place_for(line, self._charge, body)
+        events = 0
+        try:
+            async with aclosing(self._ask(body)) as pieces:
+                async for piece in pieces:
+                    events += piece.count(b"\n\n")
+                    yield piece
+        finally:
+            place.leave(self._charge.prompt, events)
+
+    async def _ask(self, body: bytes) -> AsyncGenerator[bytes, None]:
         tried: tuple[Engine, ...] = ()
         engine, begun = least_busy(self._route.engines), False
         while True:

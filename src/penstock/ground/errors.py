@@ -8,6 +8,7 @@
     |   |-- NotAllowed          the key is missing, wrong, revoked, or not allowed to do this
     |   `-- LimitExceeded       a limit was reached; says when to come back
     |       `-- BudgetExceeded  the money or the tokens of a day or month are used up
+    |-- Overloaded              the engines are full, and it took too long; says when to come back
     |-- StoreUnavailable        the registry's database or counters cannot be reached
     |-- EngineError             the engine behind us
     |   |-- EngineUnavailable   nothing listens, or it is not ready yet
@@ -75,6 +76,14 @@ class LimitExceeded(UserError):
 
 class BudgetExceeded(LimitExceeded):
     """A budget is used up; `retry_after_s` says when its next day or month begins."""
+
+
+class Overloaded(PenstockError):
+    """The engines are full; `retry_after_s` says when it is worth trying again."""
+
+    def __init__(self, what: str, *, retry_after_s: float, why: str = "") -> None:
+        super().__init__(what, why=why)
+        self.retry_after_s = retry_after_s
 
 
 class StoreUnavailable(PenstockError):

@@ -45,6 +45,12 @@ ENGINE_OUTSTANDING = Metric(
     "penstock_engine_outstanding", "Requests now out to the engine", ("engine",)
 )
 CONNECTIONS = Metric("penstock_connections", "Client connections now open")
+QUEUE_LENGTH = Metric(
+    "penstock_queue_length", "Requests that wait because the engines are full", ("tenant",)
+)
+QUEUE_SECONDS = Metric(
+    "penstock_queue_seconds", "How long requests waited for a place, seconds", ("tenant",)
+)
 TOOL_CALLS = Metric(
     "tool_calls_total", "Tool calls the gateway ran", ("tool", "tenant", "outcome")
 )
@@ -60,6 +66,8 @@ ALL = (
     ENGINE_UP,
     ENGINE_OUTSTANDING,
     CONNECTIONS,
+    QUEUE_LENGTH,
+    QUEUE_SECONDS,
     TOOL_CALLS,
     TOOL_SECONDS,
 )

@@ -71,6 +71,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _load,
         _addresses,
         _times,
+        _queue,
     )
     return [flaw for one in checks for flaw in one(manifest)]
 
@@ -344,6 +345,19 @@ def _times(manifest: Manifest) -> Iterator[Flaw]:
         if name in given.model_fields_set and seconds > most_s:
             what = f"{section}.{name} ({seconds:g}) is longer than {outer} ({most_s:g})"
             yield Flaw((section, name), what, "The longer one can never be reached.")
+
+
+def _queue(manifest: Manifest) -> Iterator[Flaw]:
+    queue = manifest.queue
+    if queue.max_running is None and manifest.engine.max_sequences is None:
+        for name in sorted(queue.model_fields_set):
+            what = f"queue.{name} has no effect: nothing says how many requests an engine takes"
+            yield Flaw(("queue", name), what, "Give queue.max_running.", "max_running: 32")
+        return
+    longest = manifest.gateway.request_timeout_s
+    if "max_wait_s" in queue.model_fields_set and queue.max_wait_s > longest:
+        what = f"queue.max_wait_s is longer than gateway.request_timeout_s ({longest:g})"
+        yield Flaw(("queue", "max_wait_s"), what, "The longer one can never be reached.")
 
 
 _NO_URL = (

@@ -9,8 +9,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from penstock.manifest.model import Manifest, Section
+from penstock.manifest.model import Manifest
 from penstock.manifest.references import Secret
+from penstock.manifest.section import Section
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the file: `("tenants", "org-a", "models", 0)`."""

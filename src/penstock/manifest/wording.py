@@ -9,9 +9,10 @@ from pydantic_core import ErrorDetails
 
 from penstock.manifest.document import Document
 from penstock.manifest.fields import ANY_NAME, ManifestField, Path, all_fields, dotted, find, flow
-from penstock.manifest.model import NAME_PATTERN, NAME_RULE, Manifest
+from penstock.manifest.model import Manifest
 from penstock.manifest.problems import Problem
 from penstock.manifest.references import holds_secret, mentions
+from penstock.manifest.section import NAME_PATTERN, NAME_RULE
 
 
 def misplaced_secrets(parsed: Document, data: Any, path: Path = ()) -> Iterator[Problem]:

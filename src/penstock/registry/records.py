@@ -52,6 +52,21 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
                 raise ValueError(f"`{name}` must not be below 0")
 
 
+Priority = Literal["low", "normal", "high"]
+PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high")
+
+
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a tenant stands in the queue when engines are full; a key has that of its tenant."""
+
+    weight: float = 1.0
+    priority: Priority = "normal"
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.weight <= 100:
+            raise ValueError("`weight` must be from 0.01 to 100")
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What may be used, and how much. `models` none: of a key, all that its tenant may use."""
 
@@ -59,6 +74,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     tools: tuple[str, ...] | None = None
     limits: Limits = Limits()
     budgets: Budgets = Budgets()
+    share: Share = Share()
 
 
 class TenantRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -30,7 +30,6 @@ def run_gateway(settings_path: Path) -> int:
     from prometheus_client.metrics_core import Metric as Family
 
     from penstock.chat.tools.kinds import make_toolboxes
-    from penstock.gateway.admission import Admission
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
     from penstock.gateway.doorway import Doors
@@ -43,6 +42,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.settings import read_settings
     from penstock.gateway.turns import Turns
     from penstock.ground import metrics
+    from penstock.wiring.limits import open_admission
 
     settings = read_settings(settings_path)
     fleet = Fleet(settings.engines)
@@ -50,12 +50,13 @@ def run_gateway(settings_path: Path) -> int:
     def gauges() -> list[Family]:
         connections = gauge(metrics.CONNECTIONS)
         connections.add_metric([], server.connections)
-        return [*fleet.gauges(), connections]
+        queues = lines.families() if lines else ()
+        return [*fleet.gauges(), connections, *queues]
 
     meters = Meters(gauges)
     registry = CollectorRegistry()
     registry.register(meters)
-    admission = Admission(settings, fleet, clock=time.monotonic, wall=time.time)
+    admission, lines = open_admission(settings, fleet)
     office = _office(settings, admission, fleet) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
@@ -76,7 +77,7 @@ def run_gateway(settings_path: Path) -> int:
         ),
     )
     front = Front(admission, charges, turns)
-    backgrounds = (office, toolboxes) if office else (toolboxes,)
+    backgrounds = [each for each in (office, toolboxes, lines) if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from penstock.gateway.settings import (
         EngineSettings,
         ModelSettings,
+        QueueSettings,
         RegistrySettings,
         Settings,
         TenantSettings,
@@ -143,8 +144,9 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
     """
     from penstock.gateway.settings import TenantSettings
     from penstock.ground.errors import UserError
-    from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Tenant
-    from penstock.registry.records import Budgets
+    from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL
+    from penstock.manifest.tenancy import Tenant
+    from penstock.registry.records import Budgets, Share
 
     shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
     known = (*BUILT_IN_TOOLS, *manifest.tools)
@@ -172,6 +174,7 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
                 tokens_per_month=tenant.tokens_per_month,
                 alarm=tenant.alarm_at,
             ),
+            share=Share(tenant.weight, tenant.priority),
         )
         for name, tenant in tenants.items()
     )
@@ -203,6 +206,19 @@ def _settings(
         max_header_bytes=gateway.max_header_bytes,
         request_timeout_s=gateway.request_timeout_s,
         body_timeout_s=gateway.body_timeout_s,
+        queue=_queue(manifest),
+    )
+
+
+def _queue(manifest: Manifest) -> QueueSettings | None:
+    from penstock.gateway.settings import QueueSettings
+
+    queue = manifest.queue
+    max_running = queue.max_running or manifest.engine.max_sequences
+    if max_running is None:
+        return None
+    return QueueSettings(
+        max_running, queue.max_wait_s, queue.max_waiting, queue.max_waiting_per_tenant
     )
 
 

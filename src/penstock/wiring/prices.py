@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from penstock.gateway.settings import EngineSettings, ModelSettings
-    from penstock.manifest import model as manifest
+    from penstock.manifest import tenancy as manifest
     from penstock.registry.hours import HourPrice
     from penstock.registry.records import Price
 
