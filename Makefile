@@ -66,6 +66,10 @@ docs: $(BIN)/.penstock-dev  ## Write the generated pages of docs/ anew
 bench: $(BIN)/.penstock-dev  ## Measure the gateway beside nginx and vllm-router (BENCH=--quick)
 	$(BIN)/python -m bench.gateway $(BENCH)
 
+.PHONY: plan-accuracy
+plan-accuracy: $(BIN)/.penstock-dev  ## How near plans come to measurements they were not fitted to
+	@$(BIN)/python -m bench.plan_accuracy $(ARGS)
+
 MODEL_BIN := .venv-model/bin
 
 $(MODEL_BIN)/.ready: models/requirements.txt

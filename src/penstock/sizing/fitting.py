@@ -17,7 +17,7 @@ from penstock.sizing.speed import Efficiency
 _FIRST_STEP, _LAST_STEP = 0.4, 0.01
 _MOST_ERROR = 0.7
 """A larger log error counts as this: such a row is about something else."""
-_PRIOR = 0.02
+_PRIOR = 0.15
 """Pull of each factor to its starting value, so that what no row touches stays there."""
 
 START = Efficiency(
@@ -45,8 +45,11 @@ START = Efficiency(
     sequence_ms={"vllm-v0": 0.05, "vllm-v1": 0.02},
     exchange_ms={"nvlink": 0.02, "pcie": 0.04},
     link={"nvlink": 0.5, "pcie": 0.4},
-    first_ms={"vllm-v0": 15.0, "vllm-v1": 8.0},
-    weight_only=0.6,
+    first_ms={"vllm-v0": 10.0, "vllm-v1": 6.0},
+    layer_ms={"vllm-v0": 0.03, "vllm-v1": 0.03},
+    first_layer_ms={"vllm-v0": 0.2, "vllm-v1": 0.1},
+    weight_only={"vllm-v0": 0.5, "vllm-v1": 0.7},
+    experts_ms=0.05,
     narrow=0.7,
 )
 """Where the search begins; also what holds for architectures without any measurement."""

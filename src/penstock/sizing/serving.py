@@ -12,6 +12,7 @@ from penstock.sizing.speed import (
     Efficiency,
     Served,
     decode_step_ms,
+    first_ms,
     packed_prefill_ms,
     prefill_ms,
 )
@@ -54,7 +55,7 @@ def closed_loop(served: Served, efficiency: Efficiency, load: Load, clients: flo
         busy = min((clients - 1) * packed / cycle, _MOST_PROMPT_SHARE)
         tpot = (tpot + step / (1 - busy)) / 2
     waits = step / 2 if clients > 1 else 0.0
-    ttft = first + efficiency.first_ms[served.engine] + waits
+    ttft = first + first_ms(served, efficiency) + waits
     request_s = (ttft + (load.output - 1) * tpot) / 1e3
     return Seen(ttft, tpot, clients * load.output / request_s, clients)
 
@@ -63,7 +64,7 @@ def lockstep(served: Served, efficiency: Efficiency, load: Load, clients: float)
     """Like `closed_loop` where all answers are equally long: all prompts come at the same time."""
     first = prefill_ms(served, efficiency, load.prompt)
     packed = min(packed_prefill_ms(served, efficiency, load.prompt), first)
-    ttft = first + (clients - 1) * packed + efficiency.first_ms[served.engine]
+    ttft = first + (clients - 1) * packed + first_ms(served, efficiency)
     tpot = decode_step_ms(served, efficiency, clients, load.context)
     request_s = (ttft + (load.output - 1) * tpot) / 1e3
     return Seen(ttft, tpot, clients * load.output / request_s, clients)
@@ -129,7 +130,7 @@ def open_loop(
     if not stable:
         return Steady(False, float("inf"), float("inf"), tpot, running, busy)
     step = tpot * (1 - busy) * min(running, 1)
-    base = first + efficiency.first_ms[served.engine] + step / 2
+    base = first + first_ms(served, efficiency) + step / 2
     crowded = min(running / batch, 1.0)
     wait_p50 = _wait(busy, packed, 0.5) + _wait(crowded**8, tpot, 0.5)
     wait_p95 = _wait(busy, packed, 0.05) + _wait(crowded**8, tpot, 0.05) + step / 2

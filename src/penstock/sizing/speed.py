@@ -38,10 +38,13 @@ CHUNK_TOKENS = 8192
 class Efficiency:
     """The fitted factors. Shares are 0 to 1, times in milliseconds.
 
-    `bandwidth` and `compute` are by GPU architecture; `step_ms`, `sequence_ms` and `first_ms`
-    (what a request costs before it is computed) by engine generation; `exchange_ms` (one
-    all-reduce) and `link` (share of the link) by kind of link; `weight_only` is the share of
-    arithmetic that remains when weights are widened first.
+    `bandwidth` and `compute` are by GPU architecture; `exchange_ms` (one all-reduce) and `link`
+    (share of the link) by kind of link. By engine generation: `step_ms` and `layer_ms` are what a
+    step costs beside bytes and operations, `sequence_ms` what each of its sequences adds,
+    `first_ms` and `first_layer_ms` what a request costs before it is computed, `weight_only` the
+    share of arithmetic that remains when weights are widened first. `experts_ms` is what a layer
+    with experts adds to a step; `narrow` the share of the peak of 8-bit arithmetic, against that
+    of 16 bits.
     """
 
     bandwidth: Mapping[str, float]
@@ -51,7 +54,10 @@ class Efficiency:
     exchange_ms: Mapping[str, float]
     link: Mapping[str, float]
     first_ms: Mapping[str, float]
-    weight_only: float
+    layer_ms: Mapping[str, float]
+    first_layer_ms: Mapping[str, float]
+    weight_only: Mapping[str, float]
+    experts_ms: float
     narrow: float
 
 
@@ -81,8 +87,8 @@ def decode_step_ms(served: Served, efficiency: Efficiency, batch: float, context
         memory_ms(served, efficiency, moved),
         compute_ms(served, efficiency, batch * per_token / tp),
     )
-    engine = efficiency.step_ms[served.engine] + batch * efficiency.sequence_ms[served.engine]
-    return body + engine + exchange_ms(served, efficiency, batch)
+    sequences = batch * efficiency.sequence_ms[served.engine]
+    return body + step_ms(served, efficiency) + sequences + exchange_ms(served, efficiency, batch)
 
 
 def prefill_ms(served: Served, efficiency: Efficiency, tokens: float) -> float:
@@ -92,7 +98,7 @@ def prefill_ms(served: Served, efficiency: Efficiency, tokens: float) -> float:
         memory_ms(served, efficiency, chunks * _prompt_bytes(served, tokens / chunks)),
         compute_ms(served, efficiency, prompt_operations(served, tokens)),
     )
-    engine = chunks * (efficiency.step_ms[served.engine] + efficiency.sequence_ms[served.engine])
+    engine = chunks * (step_ms(served, efficiency) + efficiency.sequence_ms[served.engine])
     return body + engine + chunks * exchange_ms(served, efficiency, tokens / chunks)
 
 
@@ -100,8 +106,21 @@ def packed_prefill_ms(served: Served, efficiency: Efficiency, tokens: float) -> 
     """What one prompt adds when steps are filled with many prompts: no idle reading of weights."""
     body = compute_ms(served, efficiency, prompt_operations(served, tokens))
     steps = tokens / CHUNK_TOKENS
-    per_step = efficiency.step_ms[served.engine] + exchange_ms(served, efficiency, CHUNK_TOKENS)
+    per_step = step_ms(served, efficiency) + exchange_ms(served, efficiency, CHUNK_TOKENS)
     return body + steps * per_step + efficiency.sequence_ms[served.engine]
+
+
+def step_ms(served: Served, efficiency: Efficiency) -> float:
+    """Milliseconds that a step costs beside bytes and operations: scheduling, kernel starts."""
+    layers, engine = served.shape.layers, served.engine
+    experts = efficiency.experts_ms if served.shape.experts else 0.0
+    return efficiency.step_ms[engine] + layers * (efficiency.layer_ms[engine] + experts)
+
+
+def first_ms(served: Served, efficiency: Efficiency) -> float:
+    """Milliseconds that a request costs before its prompt is computed."""
+    layers, engine = served.shape.layers, served.engine
+    return efficiency.first_ms[engine] + layers * efficiency.first_layer_ms[engine]
 
 
 def prompt_operations(served: Served, tokens: float) -> float:
@@ -125,7 +144,7 @@ def compute_ms(served: Served, efficiency: Efficiency, operations: float) -> flo
     """Milliseconds for `operations` on each GPU."""
     share = efficiency.compute[served.gpu.architecture]
     if served.precision.weight_only:
-        share *= efficiency.weight_only
+        share *= efficiency.weight_only[served.engine]
     elif served.precision.weight_bits < 16 and served.gpu.tflops[served.precision.compute]:
         share *= efficiency.narrow
     peak = compute_tflops(served.gpu, served.precision) * 1e12
