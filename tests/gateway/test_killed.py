@@ -194,3 +194,15 @@ def test_a_gateway_that_ends_well_leaves_nothing(
     assert list(tmp_path.glob("*.slots")) == []
     with GatewayProcess(settings) as second:
         assert len(entries(second)) == 20
+
+
+def test_a_request_that_no_engine_could_take_is_one_entry(
+    gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    engine.stop()
+    wait_until(lambda: gateway.chat(key=BOB).status_code == 503)
+    before = len(entries(gateway))
+    assert gateway.chat(key=BOB).status_code == 503
+    engine.start()
+    found = entries_when(gateway, lambda found: len(found) > before)
+    assert {entry["outcome"] for entry in found.values()} <= {"refused", "engine_died"}

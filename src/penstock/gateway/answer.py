@@ -9,6 +9,8 @@ class Client(Protocol):
     """The client's side of one request, as an answer sees it."""
 
     request_id: bytes
+    headers: list[tuple[bytes, bytes]]
+    """The request's header lines, names in lower case."""
     claimed_tenant: bytes | None
     """The tenant that the request names by itself; it must agree with the key."""
     headers_out: bytes

@@ -7,6 +7,7 @@ and `gateway/waiting.py` waits for the clerk and tries again.
 
 import time
 from math import ceil
+from typing import Protocol
 
 from penstock.gateway.admission import Route
 from penstock.gateway.caller import Caller
@@ -36,6 +37,13 @@ class Short(Exception):
     def __init__(self, purse: Purse, amount: int) -> None:
         super().__init__(purse.lease)
         self.purse, self.amount = purse, amount
+
+
+class Watcher(Protocol):
+    """Is told how a request ends."""
+
+    def ended(self, end: End) -> None:
+        """It ends so; told before the client sees the end, and perhaps again: the first holds."""
 
 
 class Charges:
@@ -203,6 +211,7 @@ class Charge:
         "slot",
         "taken",
         "takes",
+        "watchers",
     )
     demand: Demand
 
@@ -211,6 +220,7 @@ class Charge:
         self.takes: tuple[Take, ...] = ()
         self.gates: tuple[Gate, ...] = ()
         self.place: Place | None = None
+        self.watchers: tuple[Watcher, ...] = ()
         self.slot = 0
         self.prompt = self.taken = 0
         self.open = True
@@ -237,6 +247,13 @@ class Charge:
             outcome = _OUTCOME["complete" if done else "gateway_died"]
             end = self._end(outcome, usage, 0, seconds)
             self._charges.slots.count(self.slot, end._replace(estimated=not done))
+        if done and self.watchers:
+            self.tell("complete", usage, 0, seconds)
+
+    def tell(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
+        """Tell the watchers how it ends, before the client sees the end; see `settle`."""
+        for watcher in self.watchers:
+            watcher.ended(self._end(_OUTCOME[outcome], usage, passed_on, seconds))
 
     def note(self, text: str) -> None:
         """Add to the note of this request's line in the ledger: 96 bytes in all."""
@@ -258,6 +275,8 @@ class Charge:
         else:
             end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
         self.meter.settle(outcome, usage, passed_on, seconds)
+        for watcher in self.watchers:
+            watcher.ended(end)
         tokens = end.prompt + end.completion
         for gate in self.gates:
             gate.leave(self.taken, tokens)

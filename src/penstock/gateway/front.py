@@ -3,6 +3,7 @@
 from penstock.chat.continuation import MARK_BYTES
 from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
+from penstock.gateway.caching import Caching
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charge, Charges, Short
 from penstock.gateway.demand import Asked, bounded, demand_of
@@ -28,8 +29,15 @@ HOT_PATHS = frozenset((CHAT, COMPLETIONS))
 class Front:
     """Admits, reads, routes; then a `Relay` or a turn answers."""
 
-    def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        charges: Charges,
+        turns: Turns,
+        cache: Caching | None = None,
+    ) -> None:
         self._admission, self._charges, self._turns = admission, charges, turns
+        self._cache = cache
 
     def begin(self, client: Client, path: bytes, secret: bytes | None, body: bytes) -> Answer:
         """Start answering one request.
@@ -49,7 +57,8 @@ class Front:
             self._charges.meters.refuse(fault_of(error).status)
             if caller is not None:
                 client.headers_out = limit_headers(caller)
-                self._charges.refused(caller, model, client.request_id)
+                if not error.accounted:
+                    self._charges.refused(caller, model, client.request_id)
             raise
 
     def _answer(
@@ -72,9 +81,20 @@ class Front:
             )
         client.headers_out = limit_headers(caller)
         try:
+            if self._cache is not None:
+                return self._cache.answer(
+                    client,
+                    charge,
+                    (path, request, body),
+                    lambda listening: self._go(listening, path, charge, request, body),
+                )
             return self._go(client, path, charge, request, body)
-        except BaseException:
+        except PenstockError as error:
             charge.settle("refused", None, 0, 0.0)
+            error.accounted = True
+            raise
+        except BaseException:
+            charge.settle("failed", None, 0, 0.0)
             raise
 
     def _go(

@@ -105,8 +105,8 @@ class Meters(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Prometheus: all families."""
-        requests, tokens = _counter(metrics.REQUESTS), _counter(metrics.TOKENS)
-        estimated = _counter(metrics.ESTIMATED_TOKENS)
+        requests, tokens = counter(metrics.REQUESTS), counter(metrics.TOKENS)
+        estimated = counter(metrics.ESTIMATED_TOKENS)
         seconds, ttft = histogram(metrics.REQUEST_SECONDS), histogram(metrics.TTFT_SECONDS)
         for row in self._rows.values():
             labels = [row.tenant, row.model]
@@ -118,7 +118,7 @@ class Meters(Collector):
             estimated.add_metric(labels, row.estimated)
             seconds.add_metric(labels, row.seconds.buckets(), row.seconds.total_s)
             ttft.add_metric(labels, row.ttft.buckets(), row.ttft.total_s)
-        refusals, tools = _counter(metrics.REFUSALS), _counter(metrics.TOOL_CALLS)
+        refusals, tools = counter(metrics.REFUSALS), counter(metrics.TOOL_CALLS)
         for status, count in self._refusals.items():
             refusals.add_metric([str(status)], count)
         for key, count in self._tools.items():
@@ -135,7 +135,8 @@ def gauge(metric: metrics.Metric) -> GaugeMetricFamily:
     return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
 
 
-def _counter(metric: metrics.Metric) -> CounterMetricFamily:
+def counter(metric: metrics.Metric) -> CounterMetricFamily:
+    """Return an empty counter family for `metric`."""
     name = metric.name.removesuffix("_total")
     return CounterMetricFamily(name, metric.help, labels=metric.labels)
 

@@ -66,6 +66,7 @@ class GatewayServer:
 
     def run(self) -> bool:
         """Serve; return whether it ever listened."""
+        log.info("listening on %s:%s", self._server.config.host, self._server.config.port)
         self._server.run()
         return self._server.started
 

@@ -5,6 +5,7 @@ pydantic or Typer. The file holds digests of keys, never keys.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -43,6 +44,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     tools_format: str | None = None
     """How calls stand in the engines' text; none means that the engines parse them."""
+    version: str = ""
+    """Which weights answer under this name; answers of others are never given from a cache."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +127,19 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_waiting_per_tenant: int = 200
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where answers are kept, and for how long; see `manifest/model.py`."""
+
+    store: Literal["memory"] = "memory"
+    models: tuple[str, ...] = ()
+    tools: bool = False
+    ttl_s: float = 3600.0
+    max_ttl_s: float = 86_400.0
+    max_entries: int = 10_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_answer_bytes: int = 262_144
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything one gateway process needs to know."""
 
@@ -142,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: float = 10.0
     registry: RegistrySettings | None = None
     """None: nothing is kept, and there are no budgets and no admin API."""
+    cache: CacheSettings | None = None
+    """None: no answer is kept."""
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
     queue: QueueSettings | None = None

@@ -43,7 +43,8 @@ class Waiting:
         except PenstockError as error:
             fault = fault_of(error)
             self._charges.meters.refuse(fault.status)
-            self._charges.refused(self._caller, "", self._client.request_id)
+            if not error.accounted:
+                self._charges.refused(self._caller, "", self._client.request_id)
             self._client.fail(fault)
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())

@@ -24,6 +24,9 @@ An error says what happened, why, what to do and where. HTTP status codes are ch
 class PenstockError(Exception):
     """Base of the tree. `str(error)` reads `what: why. fix (where).`"""
 
+    accounted = False
+    """Whether the ledger has a line of the request that it ended."""
+
     def __init__(self, what: str, *, why: str = "", fix: str = "", where: str = "") -> None:
         self.what, self.why, self.fix, self.where = what, why, fix, where
         super().__init__(what)

@@ -55,6 +55,14 @@ TOOL_CALLS = Metric(
     "tool_calls_total", "Tool calls the gateway ran", ("tool", "tenant", "outcome")
 )
 TOOL_SECONDS = Metric("tool_latency_seconds", "Time one tool call took, seconds", ("tool",))
+CACHE_REQUESTS = Metric(
+    "penstock_cache_requests_total",
+    "Requests that the response cache had a part in: hit, miss, refresh, bypass",
+    ("tenant", "model", "result"),
+)
+CACHE_ENTRIES = Metric("penstock_cache_entries", "Answers now kept in this gateway's memory")
+CACHE_BYTES = Metric("penstock_cache_bytes", "Room they take, bytes")
+CACHE_EVICTED = Metric("penstock_cache_evicted_total", "Answers that left for want of room")
 
 ALL = (
     REQUESTS,
@@ -70,4 +78,8 @@ ALL = (
     QUEUE_SECONDS,
     TOOL_CALLS,
     TOOL_SECONDS,
+    CACHE_REQUESTS,
+    CACHE_ENTRIES,
+    CACHE_BYTES,
+    CACHE_EVICTED,
 )

@@ -67,6 +67,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         _tool_sources,
         _prices,
         _priced_and_limited,
+        _cache,
         _target,
         _load,
         _addresses,
@@ -233,6 +234,22 @@ def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
             if getattr(tenant, field) is not None:
                 what = f"tenants.{name}.{field} has no effect: no model has a price"
                 yield Flaw(("tenants", name, field), what, "Give prices.")
+
+
+def _cache(manifest: Manifest) -> Iterator[Flaw]:
+    cache = manifest.cache
+    if cache.store == "none":
+        for name in sorted(cache.model_fields_set - {"store"}):
+            what = f"cache.{name} has no effect: cache.store is none"
+            yield Flaw(("cache", name), what, "Set cache.store, or remove it.", "store: memory")
+    if cache.ttl_s > cache.max_ttl_s:
+        what = f"cache.ttl_s ({cache.ttl_s:g}) is longer than cache.max_ttl_s"
+        yield Flaw(("cache", "ttl_s"), what, "Raise cache.max_ttl_s.")
+    known = [manifest.served_model, *manifest.adapters, "*"]
+    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
+    for number, name in enumerate(cache.models):
+        if name not in known and not foreign:
+            yield _unknown_name(("cache", "models", number), "model", name, known)
 
 
 TOOL_SETTINGS = {

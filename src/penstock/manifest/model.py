@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from penstock.manifest.archive import Cache
 from penstock.manifest.references import Secret
 from penstock.manifest.section import Name, Section
 from penstock.manifest.tenancy import Limit, Price, Queue, Registry, Tenant
@@ -266,6 +267,8 @@ class Manifest(Section):
     """Limits by model or adapter, for all tenants together."""
     registry: Registry = Field(default=Registry(), examples=[{"url": "${env:DATABASE_URL}"}])
     """Where tenants, keys, budgets and usage are kept."""
+    cache: Cache = Field(default=Cache(), examples=[{"store": "memory"}])
+    """Answers that are kept, and given again to the same question of the same tenant."""
     tools: dict[Name, ToolSource] = Field(
         default_factory=dict, examples=[{"org-a": {"mcp": "https://mcp.example.com/sse"}}]
     )

@@ -7,7 +7,6 @@ a database, one without tools of its own without their clients.
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import sys
 import time
@@ -42,6 +41,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.settings import read_settings
     from penstock.gateway.turns import Turns
     from penstock.ground import metrics
+    from penstock.wiring.caching import open_cache
     from penstock.wiring.limits import open_admission
 
     settings = read_settings(settings_path)
@@ -76,11 +76,11 @@ def run_gateway(settings_path: Path) -> int:
             *(_registry_routes(office, admission, turns) if office else ()),
         ),
     )
-    front = Front(admission, charges, turns)
-    backgrounds = [each for each in (office, toolboxes, lines) if each is not None]
+    cache = open_cache(settings, meters, registry)
+    front = Front(admission, charges, turns, cache)
+    backgrounds = [each for each in (office, toolboxes, lines, cache) if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
-    logging.getLogger("penstock.gateway").info("listening on %s:%s", settings.host, settings.port)
     _settle_garbage()
     return 0 if server.run() else 1
 

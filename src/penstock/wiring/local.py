@@ -42,6 +42,7 @@ def local_stack(
     from penstock.targets.local.ports import free_port
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import admin_key_file, home
+    from penstock.wiring.caching import cache_settings
     from penstock.wiring.prices import with_hours
 
     launches, served, url = _engines(manifest)
@@ -56,6 +57,7 @@ def local_stack(
         settings,
         port=listen,
         registry=_registry(manifest, home(directory)),
+        cache=cache_settings(manifest),
         admin=keys.digest_of(admin.encode()).hex(),
     )
     path = home(directory) / "gateway.json"
@@ -228,6 +230,7 @@ def _models(
     """Return every model and adapter with its price, limits and longest prompt plus answer."""
     from penstock.gateway.settings import ModelSettings
     from penstock.registry.records import Limits, Price
+    from penstock.wiring.caching import version_of
     from penstock.wiring.prices import price_of
 
     context = manifest.model.context or _context(manifest)
@@ -243,6 +246,7 @@ def _models(
             price_of(price) if price else Price(),
             Limits(**limit.model_dump()) if limit else Limits(),
             _tools_format(manifest, served),
+            version_of(manifest, name),
         )
 
     return (one(served, None), *(one(name, served) for name in manifest.adapters))
