@@ -1,5 +1,6 @@
 """Who asks, may they, and for what: decided from memory, without waiting for anything."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -90,7 +91,7 @@ class Admission:
             )
         digest = digest_of(secret)
         caller = self._callers.get(digest) or self._find(digest)
-        if caller is None or self._wall() >= caller.ends_s:
+        if caller is None or (caller.ends_s != math.inf and self._wall() >= caller.ends_s):
             raise NotAllowed(
                 "this API key is not known", fix="Check it, or ask your operator for one"
             )

@@ -64,7 +64,7 @@ class Caller:
 
     def may_use(self, model: str) -> bool:
         """Whether this key may ask for `model`."""
-        return all(model in models for models in self._models)
+        return not self._models or all(model in models for models in self._models)
 
 
 _NO_LIMITS = Limits()

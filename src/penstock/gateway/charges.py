@@ -28,7 +28,9 @@ _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 _KIND = {name: number for number, name in enumerate(KINDS)}
 _NOBODY = b"\0\0\0"
 _BYTES_A_TOKEN = 4.0
-_NOT_SERVED = frozenset(("refused", "engine_refused", "failed", "denied"))
+_UNSERVED = ("refused", "engine_refused", "failed", "denied", "engine_died")
+_UNANSWERED = frozenset(_OUTCOME[name] for name in _UNSERVED)
+"""Ends before which no token need have been computed: without a count, none is assumed."""
 
 
 class Short(Exception):
@@ -182,10 +184,10 @@ class Charges:
 
     @staticmethod
     def _enter(caller: Caller, gates: tuple[Gate, ...], tokens: int) -> tuple[Gate, ...]:
-        for number, gate in enumerate(gates):
+        for gate in gates:
             refusal = gate.enter(tokens)
             if refusal is not None:
-                for entered in gates[:number]:
+                for entered in gates[: gates.index(gate)]:
                     entered.leave(tokens, 0)
                 raise LimitExceeded(
                     f"tenant {caller.name} has reached its limit",
@@ -297,11 +299,9 @@ class Charge:
         if usage is not None:
             prompt, cached = usage.prompt_tokens, usage.cached_tokens
             completion = usage.completion_tokens or 0
-        if passed_on or usage is None:
-            name = OUTCOMES[outcome]
-            if passed_on or name not in _NOT_SERVED | {"engine_died"}:
-                prompt, completion = prompt or self.prompt, completion + passed_on
-                estimated = True
+        if (passed_on or usage is None) and (passed_on or outcome not in _UNANSWERED):
+            prompt, completion = prompt or self.prompt, completion + passed_on
+            estimated = True
         cached = min(cached, prompt)
         cost = self.route.price.cost(prompt, cached, completion)
         return End(outcome, estimated, prompt, cached, completion, cost, seconds * 1000)

@@ -53,7 +53,7 @@ def demand_of(
         RequestError: a number in it is out of range.
     """
     most = context or _UNKNOWN
-    asked, answers = request.max_tokens, _at_least_one("n", request.n)
+    asked, answers = request.max_tokens, 1 if request.n is None else _at_least_one("n", request.n)
     prompts = 1
     if isinstance(request, ChatRequest):
         longer = request.max_completion_tokens

@@ -45,6 +45,7 @@ _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-bu
 _HIGH_WATER = 1 << 20
 """Bytes a slow client may leave unread before its engine is paused. An engine's burst is read
 256 KiB at a time, and below that every burst would stop and start the engine's connection."""
+_NOTED = frozenset((b"authorization", b"x-api-key", b"x-tenant-id", b"expect"))
 _LINGER_S = 3.0
 """How long a refused client may go on sending: hanging up at once would destroy our answer."""
 _numbers = itertools.count(1)
@@ -78,7 +79,10 @@ class Doorway(HttpToolsProtocol):
         self._since_s = self.loop.time()
         self._waits_for = "request"  # what `_since_s` counts: request, rest, answer, goodbye
         self._unsent = 0  # bytes the client had not taken at the last sweep
-        self.request_id = b""
+        self.request_id = self._path = b""
+        # Who asks: `Authorization: Bearer` wins over `x-api-key`.
+        self._bearer: bytes | None = None
+        self._key: bytes | None = None
         self.claimed_tenant: bytes | None = None
         self.headers_out = b""
         self.takes_chunks = True
@@ -102,6 +106,7 @@ class Doorway(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """llhttp: the first byte of a request."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._bearer = self._key = self.claimed_tenant = None
         if self._waits_for == "request":
             self._waits_for, self._since_s = "rest", self.loop.time()
 
@@ -110,8 +115,20 @@ class Doorway(HttpToolsProtocol):
         if self._in_head:
             name = name.lower()
             self.headers.append((name, value))
-            if name == b"expect":
-                self.expect_100_continue = value.lower() == b"100-continue"
+            if name in _NOTED:
+                self._note(name, value)
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"authorization":
+            if self._bearer is None:
+                scheme, _, secret = value.partition(b" ")
+                self._bearer = secret.strip() if scheme.lower() == b"bearer" else b"?"
+        elif name == b"x-api-key":
+            self._key = value.strip()
+        elif name == b"x-tenant-id":
+            self.claimed_tenant = value.strip()
+        else:
+            self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         """llhttp: the head is complete; choose the short way or ASGI."""
@@ -125,7 +142,10 @@ class Doorway(HttpToolsProtocol):
         if received > limit and _size_of(self.url, self.headers) > limit:
             self._refuse(431, "the request's head is too large", "header_too_large")
             return
-        path = self.url.split(b"?", 1)[0]
+        path = self.url
+        if b"?" in path:
+            path = path[: path.index(b"?")]
+        self._path = path
         self._hot = path in self._hot_paths and self.parser.get_method() == b"POST"
         if self._hot:
             self._begin_hot()
@@ -185,9 +205,8 @@ class Doorway(HttpToolsProtocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         try:
-            path = self.url.split(b"?", 1)[0]
-            key, self.claimed_tenant = _identity_in(self.headers)
-            self._answer = self._begin(self, path, key, body)
+            key = self._key if self._bearer is None else self._bearer
+            self._answer = self._begin(self, self._path, key, body)
         except PenstockError as error:
             self.fail(fault_of(error))
         except Exception as error:
@@ -350,20 +369,3 @@ def new_request_id() -> bytes:
 
 def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
-
-
-def _identity_in(headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
-    """Return the API key of a request and the tenant it names.
-
-    `Authorization: Bearer` wins over `x-api-key`.
-    """
-    bearer = key = tenant = None
-    for name, value in headers:
-        if name == b"authorization" and bearer is None:
-            scheme, _, secret = value.partition(b" ")
-            bearer = secret.strip() if scheme.lower() == b"bearer" else b"?"
-        elif name == b"x-api-key":
-            key = value.strip()
-        elif name == b"x-tenant-id":
-            tenant = value.strip()
-    return bearer if bearer is not None else key, tenant

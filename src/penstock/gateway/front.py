@@ -106,15 +106,11 @@ class Front:
             or (request.tools and _is_parsed_here(request, charge.route))
         ):
             return self._turns.begin(client, charge, request.streams, body)
-        hide_usage = request.streams and not request.wants_usage
-        order = Order(
-            path=path,
-            body=ask_for_usage(body, request) if hide_usage else body,
-            route=charge.route,
-            charge=charge,
-            streams=request.streams,
-            hide_usage=hide_usage,
-        )
+        streams = request.streams
+        hide_usage = streams and not request.wants_usage
+        if hide_usage:
+            body = ask_for_usage(body, request)
+        order = Order(path, body, charge.route, charge, streams, hide_usage)
         line = charge.route.line
         if line is not None:
             meters = self._charges.meters

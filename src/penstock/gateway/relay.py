@@ -21,6 +21,8 @@ from penstock.gateway.passage import Passage, Usage, read_usage
 from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
 _MAX_PLAIN = 64 * 1024 * 1024
+_NONE = Passage(hide_usage=False)
+"""The passage of plain answers: nothing is ever fed to it."""
 
 
 class Order(NamedTuple):
@@ -62,7 +64,7 @@ class Relay:
         """
         self._client, self._order = client, order
         self._since_s = time.perf_counter()
-        self._passage = Passage(hide_usage=order.hide_usage)
+        self._passage = Passage(hide_usage=order.hide_usage) if order.streams else _NONE
         self.takes_framed = order.streams and client.takes_chunks
         self._started = False
         self._open = True
@@ -127,7 +129,8 @@ class Relay:
             return
         self._tried = (*self._tried, self._engine)
         self._parts, self._size, self._head = [], 0, None
-        self._passage = Passage(hide_usage=self._order.hide_usage)
+        if self._order.streams:
+            self._passage = Passage(hide_usage=self._order.hide_usage)
         try:
             self._engine = least_busy(self._order.route.engines, self._tried)
         except EngineUnavailable:

@@ -153,7 +153,7 @@ async def test_requests_at_once_have_connections_of_their_own(
     engine.play([Act.WAIT, ANSWER])
     sinks = [Collector() for _ in range(5)]
     for sink in sinks:
-        pool.post(b"/", b"{}", sink)
+        pool.post(b"/", b"{}", sink, b"req-1")
     await until(lambda: engine.running == 5)
     assert pool.outstanding == 5
     engine.release()
@@ -188,7 +188,7 @@ async def test_what_an_idle_connection_did_before_does_not_matter(
 ) -> None:
     """One that was never used, because its client left while it was made, may be stale too."""
     engine.play([Act.CLOSE], [ANSWER])
-    pool.cancel(pool.post(b"/", b"{}", Collector()))
+    pool.cancel(pool.post(b"/", b"{}", Collector(), b"req-1"))
     await until(lambda: engine.connections == 1)
     await asyncio.sleep(0.01)
     assert (await ask(pool)).status == 200
@@ -335,7 +335,7 @@ async def test_a_plain_answer_that_is_cut_short_is_an_error(
 async def test_cancel_closes_the_connection(engine: ScriptedEngine, pool: Pool) -> None:
     engine.play([STREAM_HEAD, chunk(b"data: a\n\n"), Act.WAIT, LAST])
     sink = Collector()
-    exchange = pool.post(b"/", b"{}", sink)
+    exchange = pool.post(b"/", b"{}", sink, b"req-1")
     await until(lambda: sink.payload)
     pool.cancel(exchange)
     pool.cancel(exchange)
@@ -352,7 +352,7 @@ async def test_a_sink_may_cancel_from_its_callback(
     engine.play([STREAM, Act.WAIT])
     held: list[Exchange] = []
     sink = Collector(takes_framed=framed, seen=lambda: pool.cancel(held[0]))
-    held.append(pool.post(b"/", b"{}", sink))
+    held.append(pool.post(b"/", b"{}", sink, b"req-1"))
     await until(lambda: engine.aborted == 1)
     assert not sink.ended.is_set()
 
@@ -363,7 +363,7 @@ async def test_an_error_of_the_sink_ends_the_exchange(engine: ScriptedEngine, po
 
     engine.play([STREAM, Act.WAIT])
     sink = Collector(seen=refuse)
-    pool.post(b"/", b"{}", sink)
+    pool.post(b"/", b"{}", sink, b"req-1")
     await sink.end()
     assert str(sink.error) == "too large."
     await until(lambda: engine.aborted == 1)
@@ -374,7 +374,7 @@ async def test_a_paused_exchange_slows_the_engine_down(engine: ScriptedEngine, p
     piece = chunk(b"data: " + b"x" * 65_000 + b"\n\n")
     engine.play([STREAM_HEAD, *[piece] * 600, LAST])
     sink = Collector()
-    exchange = pool.post(b"/", b"{}", sink)
+    exchange = pool.post(b"/", b"{}", sink, b"req-1")
     await until(lambda: sink.payload)
     exchange.pause()
     held = len(sink.payload)
@@ -397,7 +397,7 @@ async def test_a_pause_does_not_outlive_its_exchange(engine: ScriptedEngine, poo
     engine.play([ANSWER])
     held: list[Exchange] = []
     sink = Collector(seen=lambda: pause_first(held))
-    held.append(pool.post(b"/", b"{}", sink))
+    held.append(pool.post(b"/", b"{}", sink, b"req-1"))
     await sink.end()
     held[0].pause()
     held[0].resume()
@@ -407,5 +407,5 @@ async def test_a_pause_does_not_outlive_its_exchange(engine: ScriptedEngine, poo
 
 async def test_close_gives_up_what_is_connecting(engine: ScriptedEngine) -> None:
     pool = Pool("http://127.0.0.1:9")
-    pool.post(b"/", b"{}", Collector())
+    pool.post(b"/", b"{}", Collector(), b"req-1")
     await pool.close()

@@ -101,7 +101,6 @@ class Connection(asyncio.Protocol):
             return
         self._exchange = None
         reusable = error is None and self._head.keep_alive and not self._surplus
-        self._head = _HeadReader()
         if not reusable:
             self.abort()
         elif self._transport is not None:
@@ -247,6 +246,7 @@ class _HeadReader:
             self._read(data[: end + 4])
             data = data[end + 4 :]
             if self.status >= 200:
+                self._buffer = b""
                 return data
             # An interim answer: the real one follows.
 

@@ -47,15 +47,14 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self.outstanding = 0
 
-    def post(self, path: bytes, body: bytes, sink: Sink, request_id: bytes = b"") -> Exchange:
+    def post(self, path: bytes, body: bytes, sink: Sink, request_id: bytes) -> Exchange:
         """Send `body` (JSON) to `path`; the response goes to `sink`. Returns the handle."""
-        named = b"x-request-id: %b\r\n" % request_id if request_id else b""
-        request = b"POST %b%b%bcontent-length: %d\r\n%b\r\n%b" % (
+        request = b"POST %b%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (
             self._base,
             path,
             self._head_end,
             len(body),
-            named,
+            request_id,
             body,
         )
         return self._start(Exchange(request, sink))
