@@ -1,6 +1,7 @@
 """`penstock plan`: does it fit, how fast, how much, how sure."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +11,16 @@ import typer
 from penstock.catalog.catalogue import load as load_catalogue
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.cli.planning import local_fits, refreshed_prices
+from penstock.ground.errors import UserError
 from penstock.manifest.loader import load as load_manifest
 from penstock.plan import explain as explaining
-from penstock.plan import text
+from penstock.plan import pictures, text
+from penstock.plan.compare import routing, routing_text, table
 from penstock.plan.question import Wishes, ask, find_shape
 from penstock.plan.report import Circumstances, Report, as_data, make_report
 from penstock.sizing.calibration import read_calibration
 from penstock.sizing.choice import choose
+from penstock.wiring.pictures import write_picture
 
 Files = Annotated[
     list[Path] | None,
@@ -29,14 +33,33 @@ Explore = Annotated[
 Extrapolate = Annotated[
     bool, typer.Option("--extrapolate", help="Estimate outside what was measured, and mark it.")
 ]
+Compare = Annotated[bool, typer.Option("--compare", help="Set the plans of the files in a table.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="SHARES", help="With --compare: per cent of requests, as 80,15,5."
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="PATH",
+        allow_dash=True,
+        help="Draw cost, latency and memory: an .svg or .png file, or - for the terminal.",
+    ),
+]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; else the manifest's.")]
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917  one parameter an option
     files: Files = None,
     explain: Explain = False,
     explore: Explore = False,
     extrapolate: Extrapolate = False,
+    compare: Compare = False,
+    split: Split = None,
+    plot: Plot = None,
     region: Region = None,
     as_json: AsJson = False,
 ) -> int:
@@ -47,12 +70,19 @@ def command(
     wishes = Wishes(region, explore, extrapolate)
     manifests: list[Path | None] = [*files] if files else [None]
     reports = [plan(file, wishes) for file in manifests]
+    shares = _shares(split, compare=compare)
     if as_json:
-        told = [as_data(report) for report in reports]
-        print_json(told if len(told) > 1 else told[0])
+        _print_data(reports, shares)
+    elif compare:
+        for line in table(reports):
+            print_text(line)
+        if shares:
+            print_text(routing_text(routing(reports, shares), shares))
     else:
         for report in reports:
             _show(report, explain)
+    if plot:
+        _draw(reports, plot)
     if not as_json:
         note("Next: penstock plan --explain shows the arithmetic")
     return ExitCode.OK if all(report.serves for report in reports) else ExitCode.FAILED
@@ -77,6 +107,38 @@ def plan(file: Path | None, wishes: Wishes) -> Report:
     )
     choice = choose(demand, catalogue, calibration)
     return make_report(manifest.name, demand, choice, (catalogue, calibration), around)
+
+
+def _shares(split: str | None, *, compare: bool) -> tuple[float, ...]:
+    if split is None:
+        return ()
+    if not compare:
+        raise UserError("--split belongs to --compare", fix="Add --compare.")
+    try:
+        return tuple(float(share) for share in split.split(","))
+    except ValueError as error:
+        fix = "Give per cents with commas between them: --split 80,15,5."
+        raise UserError(f"--split {split} are no shares", fix=fix) from error
+
+
+def _print_data(reports: Sequence[Report], shares: Sequence[float]) -> None:
+    told: list[dict[str, object]] = [as_data(report) for report in reports]
+    if shares:
+        print_json({"plans": told, "routing": routing(reports, shares)})
+    else:
+        print_json(told if len(told) > 1 else told[0])
+
+
+def _draw(reports: Sequence[Report], plot: Path) -> None:
+    for report in reports:
+        if str(plot) == "-":
+            for line in pictures.terminal(report):
+                print_text(line)
+            continue
+        several = len(reports) > 1
+        file = plot.with_name(f"{plot.stem}-{report.name}{plot.suffix}") if several else plot
+        write_picture(pictures.svg(report), file)
+        note(f"drawn: {file}")
 
 
 def _show(report: Report, explain: bool) -> None:

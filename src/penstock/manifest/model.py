@@ -122,6 +122,8 @@ class Scale(Section):
     """Waiting requests a copy may have before another one is started."""
     spot: float = Field(default=0, ge=0, le=1, examples=[0.8])
     """Share of the machines that run on spot capacity, 0 to 1; on ECS and EKS."""
+    savings_plan: float = Field(default=0, ge=0, lt=1, examples=[0.3])
+    """Discount of your savings plan on the machines' on-demand price, 0 to 1."""
 
 
 class ToolQuery(Section):

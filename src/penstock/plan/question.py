@@ -87,6 +87,7 @@ def ask(manifest: Manifest, shape: ModelShape, wishes: Wishes) -> Demand:
         ttft_ms_p95=load.ttft_ms_p95 or DEFAULT_TTFT_MS,
         hours_per_day=load.hours_per_day,
         spot_share=scale.spot,
+        savings_plan=scale.savings_plan,
         least_machines=scale.min if "min" in scale.model_fields_set else 1,
         most_machines=scale.max if "max" in scale.model_fields_set else 0,
         adapters=len(manifest.adapters),

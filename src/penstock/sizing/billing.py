@@ -8,7 +8,7 @@ of the endpoint cost too (4 bytes a token); EKS has its control plane.
 from penstock.catalog.catalogue import HOME_REGION, Catalogue
 from penstock.sizing.demand import Demand
 from penstock.sizing.precision import PRECISIONS, weights_bytes
-from penstock.sizing.price import HOURS_PER_MONTH, Bill, Item, spot_mix
+from penstock.sizing.price import HOURS_PER_MONTH, Bill, Item, Terms, mixed_price
 
 GATEWAY_TASKS, GATEWAY_VCPUS, GATEWAY_GB = 2, 1, 2
 _BYTES_PER_TOKEN = 4
@@ -30,16 +30,22 @@ def machine_item(
     if price is None:
         raise ValueError(f"the price of {name} is unknown")
     usd, notes = price.usd_per_hour, [] if own else [f"price of {HOME_REGION}"]
+    spot = 0.0
     if demand.spot_share and not place.startswith("sagemaker"):
         saving = catalogue.spot.get((name, demand.region)) or catalogue.spot.get(
             (name, HOME_REGION)
         )
         if saving:
-            usd = spot_mix(usd, saving.saving, demand.spot_share)
+            spot = saving.saving
             notes.append(
                 f"{demand.spot_share:.0%} on spot at {saving.saving:.0%} off as of "
                 f"{saving.dated.as_of}, taken away {saving.interruption} of the time"
             )
+        else:
+            notes.append("its spot price is unknown: all on demand")
+    if demand.savings_plan:
+        notes.append(f"{demand.savings_plan:.0%} off by your savings plan")
+    usd = mixed_price(usd, Terms(demand.spot_share if spot else 0, spot, demand.savings_plan))
     sleeps = demand.least_machines == 0 and place != "sagemaker realtime"
     stops = sleeps or demand.hours_per_day < 24
     checked = own and catalogue.is_checked(price.dated)

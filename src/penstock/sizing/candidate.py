@@ -79,6 +79,10 @@ class Copy:
     extrapolated: str
 
 
+CopyKey = tuple[str, int, str, Layout]
+"""GPU, its memory in MiB, precision and layout: what a copy depends on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scales:
     """Weighs options; machines with the same GPUs are computed once (`copies` is the memory)."""
@@ -86,9 +90,7 @@ class Scales:
     demand: Demand
     catalogue: Catalogue
     calibration: Calibration
-    copies: dict[tuple[str, int, str, Layout], Copy | tuple[str, float]] = field(
-        default_factory=dict
-    )
+    copies: dict[CopyKey, Copy | tuple[str, float]] = field(default_factory=dict)
 
     def weigh(self, option: Option) -> Candidate | Fallen:
         """The option as a candidate, or why it falls."""

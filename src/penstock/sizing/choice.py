@@ -14,6 +14,7 @@ from penstock.sizing.demand import Demand
 from penstock.sizing.memory import memory_use
 
 _NEAREST = 3
+_PATIENT_MS = 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,9 @@ def _closeness(fallen: Fallen) -> tuple[int, float]:
 
 
 def _nearest(demand: Demand, catalogue: Catalogue, calibration: Calibration) -> Iterator[str]:
-    """What would serve: another quantisation, a shorter context, another machine, more of them."""
-    changes = (
-        *((f"quantization: {q}", replace(demand, quantization=q)) for q in ("fp8", "awq")),
-        *((f"context: {c}", replace(demand, context=c)) for c in _shorter(demand)),
-        ("any instance type", replace(demand, instances=())),
-        ("any number of machines", replace(demand, most_machines=0)),
-        ("tensor_parallel left open", _free(demand)),
-        ("a first token within 10 s", replace(demand, ttft_ms_p95=10_000)),
-        ("--extrapolate", replace(demand, extrapolate=True)),
-        ("any instance type, --extrapolate", replace(demand, instances=(), extrapolate=True)),
-    )
+    """What would serve, the smallest change first: precision, context, layout, machine, time."""
     told = 0
-    for name, changed in changes:
+    for name, changed in _changes(demand, _fitting_context(demand, catalogue)):
         if changed == demand or told >= _NEAREST:
             continue
         scales = Scales(changed, catalogue, calibration)
@@ -120,19 +111,46 @@ def _nearest(demand: Demand, catalogue: Catalogue, calibration: Calibration) -> 
         if serves:
             told += 1
             best = serves[0]
+            late = (
+                ""
+                if best.ttft_ms_p95.middle <= demand.ttft_ms_p95
+                else (f", first token {best.ttft_ms_p95.middle:,.0f} ms")
+            )
             yield (
                 f"{name}: {best.machines} x {best.option.name}, "
-                f"{best.bill.usd_per_month:,.0f} USD a month"
+                f"{best.bill.usd_per_month:,.0f} USD a month{late}"
             )
 
 
-def _free(demand: Demand) -> Demand:
-    return replace(demand, layout=replace(demand.layout, tensor_parallel=1))
+def _changes(demand: Demand, fitting: int) -> Iterator[tuple[str, Demand]]:
+    """One thing changed at a time, then what has to give way with it."""
+    quantised = [(f"quantization: {q}", replace(demand, quantization=q)) for q in ("fp8", "awq")]
+    free = replace(demand, layout=replace(demand.layout, tensor_parallel=1))
+    yield from quantised
+    if fitting:
+        yield f"context: {fitting}", replace(demand, context=fitting)
+    yield "tensor_parallel left open", free
+    yield "any number of machines", replace(demand, most_machines=0)
+    yield "any instance type", replace(demand, instances=())
+    patient = replace(demand, ttft_ms_p95=_PATIENT_MS)
+    yield f"ttft_ms_p95: {_PATIENT_MS:g}", patient
+    for name, changed in quantised:
+        late = replace(changed, ttft_ms_p95=_PATIENT_MS)
+        yield f"{name} and ttft_ms_p95: {_PATIENT_MS:g}", late
+    for name, changed in quantised:
+        yield f"{name} on any instance type", replace(changed, instances=())
+    yield "--extrapolate", replace(demand, extrapolate=True)
+    for name, changed in quantised:
+        yield f"{name} and --extrapolate", replace(changed, extrapolate=True)
+    yield "any instance type and --extrapolate", replace(demand, instances=(), extrapolate=True)
 
 
-def _shorter(demand: Demand) -> tuple[int, ...]:
+def _fitting_context(demand: Demand, catalogue: Catalogue) -> int:
+    """The longest context that fits any option, a multiple of 256; 0 where that helps nothing."""
+    tried = (option for option in options(demand, catalogue) if option.instance.gpu)
+    longest = max((largest_context(demand, option) for option in tried), default=0) // 256 * 256
     typical = demand.load.prompt + demand.load.output
-    return tuple(c for c in (65536, 32768, 16384, 8192, 4096) if typical <= c < demand.context)
+    return longest if typical <= longest < demand.context else 0
 
 
 def largest_context(demand: Demand, option: Option) -> int:

@@ -31,6 +31,7 @@ class Demand:
     ttft_ms_p95: float = DEFAULT_TTFT_MS
     hours_per_day: float = 24
     spot_share: float = 0
+    savings_plan: float = 0
     least_machines: int = 1
     most_machines: int = 0
     adapters: int = 0

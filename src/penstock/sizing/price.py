@@ -84,9 +84,19 @@ class Bill:
         return tuple(item for item in self.items if item.dated.is_stale(today))
 
 
-def spot_mix(usd_per_hour: float, saving: float, spot_share: float) -> float:
-    """Mean price of a machine when `spot_share` of them run on spot, `saving` below on demand."""
-    return usd_per_hour * (1 - spot_share * saving)
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How machines are bought, as shares: how many on spot, what spot and a savings plan save."""
+
+    spot_share: float = 0.0
+    spot_saving: float = 0.0
+    savings_plan: float = 0.0
+
+
+def mixed_price(usd_per_hour: float, terms: Terms) -> float:
+    """Mean price of a machine; a savings plan applies to what does not run on spot."""
+    spot = terms.spot_share * (1 - terms.spot_saving)
+    return usd_per_hour * (spot + (1 - terms.spot_share) * (1 - terms.savings_plan))
 
 
 def endpoints_against_adapters(customers: int, endpoint_usd: float) -> tuple[float, float, float]:
