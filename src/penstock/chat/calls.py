@@ -16,6 +16,9 @@ from penstock.chat.toolbox import Toolbox
 from penstock.ground.clock import Clock, monotonic
 from penstock.ground.errors import ToolError
 
+_GRACE_S = 1.0
+"""How long a call may take to stop once it is cancelled."""
+
 _log = logging.getLogger(__name__)
 
 _Content = tuple[Mapping[str, object], ...]
@@ -40,14 +43,18 @@ class Bounds:
     max_calls: int = 32
 
 
-def read_arguments(text: str) -> dict[str, object] | None:
-    """Return the arguments of a call as the model wrote them; None if they are no JSON object."""
+def read_arguments(text: str) -> dict[str, object]:
+    """Return the arguments of a call as the model wrote them.
+
+    Raises:
+        ValueError: they are no JSON object; it says why.
+    """
     if not text.strip():
         return {}
     try:
         return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"they are not a JSON object: {error}") from error
 
 
 class CallRunner:
@@ -66,54 +73,70 @@ class CallRunner:
     ) -> None:
         self._toolbox, self._bounds, self._others = toolbox, bounds, others
         self._deadline_s, self._clock = deadline_s, clock
+        # Names of tools: called wrongly in an earlier round, in this one, and rightly in this one.
+        self._told, self._misfits, self._repaired = set[str](), set[str](), set[str]()
+        self._left_behind = set[str]()  # ids of calls
 
     async def run(self, calls: Sequence[Call]) -> AsyncGenerator[Step, None]:
         """Run one round; the ends come as they happen, and each call gets its `result`.
 
-        Closing or cancelling it cancels every call and waits until they are gone.
+        Closing or cancelling it cancels every call and waits until they are gone, or for a second:
+        a tool that does not stop when it is cancelled is left behind, and the log says so.
         """
         for call in calls:
             yield ToolStarted(name=call.name, call_id=call.id)
+        loop = asyncio.get_running_loop()
         notes: _Notes = asyncio.Queue()
         tasks = [
-            asyncio.create_task(self._run(place, call, notes)) for place, call in enumerate(calls)
+            loop.create_task(self._run(place, call, notes)) for place, call in enumerate(calls)
         ]
+        latest_s = loop.time() + self._limit_s() + _GRACE_S
         left = len(tasks)
         try:
-            while left:
-                note = await notes.get()
+            while left and (note := await _next_of(notes, latest_s)) is not None:
                 if isinstance(note, BaseException):
                     raise note
                 left -= isinstance(note, ToolFinished)
                 yield note
+            for call, task in zip(calls, tasks, strict=True):
+                if left and not task.done():
+                    yield self._leave_behind(call)
+            self._take_note()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _stop([task for task in tasks if not task.done()])
 
     async def _run(self, place: int, call: Call, notes: _Notes) -> None:
         began = self._clock()
         begin_call(call.id, _Progress(call, notes, self._clock).report)
         try:
             if place < self._bounds.max_calls:
-                outcome, call.result, content = await self._end_of(call)
+                outcome, result, content = await self._end_of(call)
             else:
-                outcome, call.result, content = self._failed(
+                outcome, result, content = self._failed(
                     "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
                 )
         except BaseException as error:
             notes.put_nowait(error)
             raise
+        if call.id in self._left_behind:
+            return
+        call.result = result
         seconds = self._clock() - began
         ended = ToolFinished(call.name, call.id, outcome, seconds, call.result, content)
         notes.put_nowait(ended)
+
+    def _leave_behind(self, call: Call) -> ToolFinished:
+        self._left_behind.add(call.id)
+        _log.error("tool %s does not stop when it is cancelled; it is left behind", call.name)
+        outcome, call.result, _ = self._failed("timeout", f"{call.name} took too long")
+        seconds = self._bounds.call_timeout_s + _GRACE_S
+        return ToolFinished(call.name, call.id, outcome, seconds, call.result)
 
     def waits(self, call: Call) -> bool:
         """Whether the user must approve `call`; one that would fail anyway needs no asking."""
         if not self._toolbox.needs_approval(call.name) or call.name not in self._toolbox:
             return False
-        arguments = read_arguments(call.arguments)
-        return arguments is not None and not self._toolbox.complaint(call.name, arguments)
+        return not self._problems(call)[1]
 
     def deny(self, call: Call, why: str) -> ToolFinished:
         """End a call without running it; the model is told `why`."""
@@ -125,32 +148,60 @@ class CallRunner:
         if tool is None:
             names = ", ".join((*self._toolbox.names, *self._others))
             return self._failed("unknown", f"there is no tool {call.name}; there are: {names}")
-        arguments = read_arguments(call.arguments)
-        if arguments is None:
-            return self._failed("invalid", "the arguments are not a JSON object")
-        if complaint := self._toolbox.complaint(call.name, arguments):
-            return self._failed("invalid", f"the arguments do not fit: {complaint}")
-        remaining_s = self._deadline_s - self._clock()
-        if remaining_s <= 0:
+        arguments, problems = self._problems(call)
+        if problems:
+            return self._misfit(call.name, problems)
+        self._repaired.add(call.name)
+        limit_s = self._limit_s()
+        if limit_s <= 0:
             return self._failed("timeout", "the time for tools is used up")
-        return await self._timed(tool, arguments, min(self._bounds.call_timeout_s, remaining_s))
+        return await self._timed(tool, arguments, limit_s)
+
+    def _problems(self, call: Call) -> tuple[dict[str, object], str]:
+        """Return the arguments of a call, and what is wrong with them."""
+        try:
+            arguments = read_arguments(call.arguments)
+        except ValueError as error:
+            return {}, str(error)
+        return arguments, self._toolbox.problems(call.name, arguments)
+
+    def _misfit(self, name: str, problems: str) -> _Ended:
+        """Tell the model once what to mend; when it has not, that the call has failed."""
+        self._misfits.add(name)
+        what = f"the arguments of {name} do not fit: {problems}"
+        if name in self._told:
+            again = "it was called with wrong arguments again, so this call has failed"
+            return self._failed("bad_arguments", f"{what}; {again}")
+        return self._failed("invalid", f"{what}; call {name} once more with arguments that fit")
+
+    def _take_note(self) -> None:
+        """Remember, at a round's end, which tools were called with wrong arguments."""
+        self._told = (self._told | self._misfits) - self._repaired
+        self._misfits, self._repaired = set(), set()
+
+    def _limit_s(self) -> float:
+        return min(self._bounds.call_timeout_s, self._deadline_s - self._clock())
 
     async def _timed(
         self, tool: Tool, arguments: Mapping[str, object], timeout_s: float
     ) -> _Ended:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as limit:
                 result = await _call(tool, arguments)
             most = self._bounds.max_result_bytes
             if not isinstance(result, Rich):
                 return "ok", result_text(result, most), ()
             fits = len(msgspec.json.encode(result.content)) <= most
             return "ok", result_text(result.value, most), result.content if fits else ()
-        except TimeoutError:
-            return self._failed("timeout", f"{tool.name} took longer than {timeout_s:g} s")
         except ToolError as error:
             return self._failed("error", f"{error.what}: {error.why}" if error.why else error.what)
-        except Exception:  # noqa: BLE001 - a tool is someone else's code; it must not end the turn
+        except BaseException as error:
+            # A tool is someone else's code: whatever it raises, also what ends a process, must not
+            # end the turn. Only being cancelled from outside does.
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
+            if isinstance(error, TimeoutError) and limit.expired():
+                return self._failed("timeout", f"{tool.name} took longer than {timeout_s:g} s")
             # Its message may hold secrets or paths: it goes to the log, not to the model.
             _log.exception("tool %s failed", tool.name)
             return self._failed("error", f"{tool.name} failed")
@@ -182,3 +233,23 @@ async def _call(tool: Tool, arguments: Mapping[str, object]) -> object:
         if not (tool.idempotent and error.transient):
             raise
     return await tool.call(arguments)
+
+
+async def _next_of(notes: _Notes, latest_s: float) -> Step | BaseException | None:
+    try:
+        async with asyncio.timeout_at(latest_s):
+            return await notes.get()
+    except TimeoutError:
+        return None
+
+
+async def _stop(running: Collection[asyncio.Task[None]]) -> None:
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=_GRACE_S)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

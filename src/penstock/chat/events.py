@@ -5,10 +5,10 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["ok", "error", "timeout", "invalid", "unknown", "denied"]
-"""How a tool call ended: it answered; it failed; its time was up; its arguments did not fit; no
-tool has that name (then the name is the model's invention: unfit for a metric label); the user
-did not approve it."""
+Outcome = Literal["ok", "error", "timeout", "invalid", "bad_arguments", "unknown", "denied"]
+"""How a tool call ended: it answered; it failed; its time was up; its arguments did not fit, and
+the model may mend them; they did not fit again; no tool has that name (then the name is the
+model's invention: unfit for a metric label); the user did not approve it."""
 
 Bound = Literal["rounds", "time"]
 """Which bound ended the tool rounds of a turn."""

@@ -1,25 +1,12 @@
-"""The tools granted to a turn, with their schemas compiled once.
-
-`jsonschema-rs` checks the arguments: it takes every JSON Schema draft (MCP servers write
-2020-12), never turns a schema into Python code, and bounds the work of a regular expression, which
-matters because schemas may come from strangers. Its one danger, fetching remote references, is
-switched off. It adds 5 ms and 7 MB to a process.
-"""
+"""The tools granted to a turn, with their schemas compiled once."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NoReturn
 
-import jsonschema_rs
 import msgspec
 
 from penstock.chat.ports import Tool
+from penstock.chat.schemas import Schema, SchemaError
 from penstock.ground.errors import RequestError
-
-_PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
-
-
-def _refuse(uri: str) -> NoReturn:
-    raise ValueError(f"a tool's schema may not refer to {uri}")
 
 
 class Toolbox:
@@ -37,7 +24,7 @@ class Toolbox:
             names = [tool.name for tool in tools]
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"two tools are called {', '.join(twice)}")
-        self._validators = {tool.name: _validator(tool) for tool in tools}
+        self._schemas = {tool.name: _schema(tool) for tool in tools}
         self._approve = frozenset(approve)
         self.definitions = msgspec.Raw(msgspec.json.encode([tool.definition for tool in tools]))
 
@@ -78,16 +65,12 @@ class Toolbox:
         ours = msgspec.json.decode(self.definitions, type=list[msgspec.Raw])
         return msgspec.Raw(msgspec.json.encode([*ours, *client_tools.values()]))
 
-    def complaint(self, name: str, arguments: Mapping[str, object]) -> str | None:
-        """Say why the arguments do not fit the tool's schema; None if they do."""
-        error = next(iter(self._validators[name].iter_errors(arguments)), None)
-        if error is None:
-            return None
-        place = ".".join(str(step) for step in error.instance_path)
-        return f"{error.message} (at {place})" if place else error.message
+    def problems(self, name: str, arguments: Mapping[str, object]) -> str:
+        """Say what in the arguments does not fit the tool's schema; empty if they do."""
+        return self._schemas[name].problems(arguments)
 
 
-def _validator(tool: Tool) -> jsonschema_rs.Validator:
+def _schema(tool: Tool) -> Schema:
     function = tool.definition.get("function")
     if not isinstance(function, Mapping) or function.get("name") != tool.name:
         raise ValueError(f"the definition of {tool.name} does not define a function {tool.name}")
@@ -95,8 +78,7 @@ def _validator(tool: Tool) -> jsonschema_rs.Validator:
     if not isinstance(schema, dict):
         raise ValueError(f"the parameters of {tool.name} are no JSON schema")
     try:
-        return jsonschema_rs.validator_for(
-            schema, retriever=_refuse, pattern_options=_PATTERNS, validate_formats=False
-        )
-    except ValueError as error:
-        raise ValueError(f"the schema of {tool.name} cannot be used: {error}") from error
+        return Schema(schema)
+    except SchemaError as error:
+        where = f" (at {error.pointer})" if error.pointer else ""
+        raise ValueError(f"the schema of {tool.name} cannot be used: {error}{where}") from error

@@ -353,6 +353,12 @@ def _conversation(reply: Reply, share: _Share) -> list[Raw]:
 def _asked(call: Call) -> dict[str, object]:
     # Engines parse the arguments of earlier calls for their chat template, and refuse the whole
     # request where that fails: what was no JSON object is repeated as an empty one.
-    usable = call.arguments.strip() and read_arguments(call.arguments) is not None
-    function = {"name": call.name, "arguments": call.arguments if usable else "{}"}
+    function = {"name": call.name, "arguments": call.arguments if _usable(call) else "{}"}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def _usable(call: Call) -> bool:
+    try:
+        return bool(call.arguments.strip()) and read_arguments(call.arguments) is not None
+    except ValueError:
+        return False
