@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import httpx
 import httpx2
 import msgspec
 import openai
@@ -169,7 +170,7 @@ async def test_penstock_is_an_mcp_server_for_the_official_client(
             done = await client.call_tool("fake_add", {"a": 1, "b": 2})
             assert not done.is_error
             assert isinstance(done.content[0], TextContent)
-            assert done.content[0].text == '{"sum": 3}'
+            assert json.loads(done.content[0].text) == {"sum": 3}
             wrong = await client.call_tool("fake_add", {"a": "x", "b": 2})
             assert wrong.is_error
             with pytest.raises(MCPError, match="no tool orders_all"):
@@ -201,3 +202,46 @@ def test_mcp_needs_a_key(tools_gateway: GatewayProcess) -> None:
     assert tools_gateway.post("/mcp", body, None).status_code == 401
     assert tools_gateway.post("/mcp", body, BOB).json()["result"] == {"tools": []}
     assert tools_gateway.get("/mcp").status_code == 405
+
+
+def test_mcp_shows_a_tenant_nothing_of_others(tools_gateway: GatewayProcess) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    theirs = {**body, "params": {"name": "fake_add", "arguments": {"a": 1, "b": 1}}}
+    assert "result" in tools_gateway.post("/mcp", theirs, ALICE).json()
+    for key in (BOB, CAROL):
+        assert tools_gateway.post("/mcp", theirs, key).json()["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (("origin", "https://evil.example"), 403),
+        (("origin", "null"), 403),
+        (("origin", "http://localhost:3000"), 200),
+        (("mcp-protocol-version", "2025-06-18"), 200),
+        (("mcp-protocol-version", "1999-01-01"), 400),
+    ],
+)
+def test_mcp_looks_at_who_asks_and_how(
+    tools_gateway: GatewayProcess, header: tuple[str, str], status: int
+) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    headers = {"authorization": f"Bearer {ALICE}", header[0]: header[1]}
+    answer = httpx.post(tools_gateway.url + "/mcp", json=body, headers=headers)
+    assert answer.status_code == status
+
+
+def test_a_client_of_mcp_that_hangs_up_cancels_its_call(
+    tools_gateway: GatewayProcess, notes: McpProcess
+) -> None:
+    call = {"name": "slow_wait", "arguments": {}}
+    for token in ({"_meta": {"progressToken": 1}}, {}):
+        notes.forget()
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**call, **token}}
+        content = json.dumps(body).encode()
+        with tools_gateway.connect() as client:
+            head = f"POST /mcp HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CAROL}\r\n"
+            head += f"accept: text/event-stream\r\ncontent-length: {len(content)}\r\n\r\n"
+            client.send(head.encode() + content)
+            wait_until(lambda: notes.noted() == ["waiting"])
+        wait_until(lambda: notes.noted() == ["waiting", "cancelled"])

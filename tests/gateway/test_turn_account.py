@@ -19,8 +19,10 @@ from penstock.chat.events import Finished, ToolFinished, Usage
 from penstock.chat.request import read_request
 from penstock.chat.toolbox import Toolbox
 from penstock.chat.turn import Turn
-from penstock.gateway.charges import Charge
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.meters import Meters
+from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.turns import _Run
 from penstock.ground.errors import EngineError
 
@@ -147,7 +149,8 @@ def test_every_turn_leaves_nothing_and_is_billed_once(
     turn = Turn(read_request(request_body()), engine, box, bounds)
 
     async def one() -> list[Any]:
-        run = _Run(turn, cast(Charge, account), Meters(list))
+        calls = ToolCalls(Charges(Meters(list), None), cast(Caller, account.caller), b"req-1")
+        run = _Run(turn, cast(Charge, account), calls)
         seen = await leave_at(run, most, cancels)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return seen

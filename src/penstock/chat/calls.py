@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _Content = tuple[Mapping[str, object], ...]
 _Ended = tuple[Outcome, str, _Content]
 _Notes = asyncio.Queue[Step | BaseException]
+_PROGRESS_AT_ONCE = 20
 _PROGRESS_EVERY_S = 0.1
 _MAX_MESSAGE = 200
 
@@ -211,16 +212,18 @@ class CallRunner:
 
 
 class _Progress:
-    """Passes on what a call tells of itself, ten times a second at most, until it ends."""
+    """Passes on what a call tells of itself until it ends: a few, then ten a second at most."""
 
     def __init__(self, call: Call, notes: _Notes, clock: Clock) -> None:
         self._call, self._notes, self._clock = call, notes, clock
-        self._next_s = clock()
+        self._count, self._next_s = 0, 0.0
 
     def report(self, done: float, total: float | None, message: str | None) -> None:
         now_s = self._clock()
-        if self._call.result or now_s < self._next_s:
+        late = self._count >= _PROGRESS_AT_ONCE and now_s < self._next_s
+        if late or self._call.result:
             return
+        self._count += 1
         self._next_s = now_s + _PROGRESS_EVERY_S
         told = message[:_MAX_MESSAGE] if message else None
         self._notes.put_nowait(ToolProgress(self._call.name, self._call.id, done, total, told))

@@ -1,7 +1,7 @@
 """The routes that are not hot: models, tools, health, metrics, the OpenAPI document, `/invoke`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +22,13 @@ from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.invoke import Invoker
 from penstock.gateway.meters import Meters
 from penstock.gateway.openapi import document
-from penstock.gateway.replies import claimed_tenant, fault_reply, json_reply, secret_in
+from penstock.gateway.replies import (
+    claimed_tenant,
+    fault_reply,
+    json_reply,
+    secret_in,
+    while_connected,
+)
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.turns import Turns
 from penstock.ground.errors import PenstockError, RequestError, UserError
@@ -114,7 +120,7 @@ class Cold:
             self.admission.admit(caller)
             work = self.invoker.invoke(caller, await request.body(), new_request_id())
             async with asyncio.timeout(self.request_timeout_s):
-                return json_reply(await _while_connected(request, work))
+                return json_reply(await while_connected(request, work))
         except UserError as error:
             self.meters.refuse(fault_of(error).status)
             raise
@@ -131,25 +137,6 @@ class Cold:
             "parent": model.parent,
             "max_model_len": model.context,
         }
-
-
-async def _while_connected(request: Request, work: Coroutine[object, object, T]) -> T:
-    """Return the result of `work`, which is cancelled when the client leaves."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_departure(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _departure(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -1,34 +1,45 @@
 """`POST /mcp`: the tools of a tenant for MCP clients, by streamable HTTP without sessions.
 
-What is served (initialize, ping, tools/list, tools/call) needs no state and no stream, so each
-request is one JSON answer and any replica may give it; the protocol allows a server to be that
-plain. Tools that wait for approval are not offered: nobody could be asked here.
+What is served (initialize, ping, tools/list, tools/call) needs no state, so any replica may answer
+any request: with one JSON message, or, to a client that asks for a call's progress, with a stream
+that ends in it. A client that hangs up cancels its call. `notifications/cancelled` names a request
+that may run elsewhere and is not acted upon, as the protocol allows. Tools that wait for approval
+are not offered: nobody could be asked here.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from penstock.chat.accumulate import Call
 from penstock.chat.calls import Bounds, CallRunner
-from penstock.chat.events import ToolFinished
+from penstock.chat.events import Step, ToolFinished, ToolProgress
 from penstock.chat.sources import Toolboxes
 from penstock.chat.toolbox import Toolbox
 from penstock.gateway.admission import Admission
+from penstock.gateway.answer import EVENT_STREAM
 from penstock.gateway.caller import Caller
-from penstock.gateway.meters import Meters
-from penstock.gateway.replies import claimed_tenant, json_reply, secret_in
+from penstock.gateway.charges import Charges
+from penstock.gateway.doorway import new_request_id
+from penstock.gateway.faults import fault_of
+from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
+from penstock.gateway.tool_calls import ToolCalls
 from penstock.ground.clock import monotonic
+from penstock.ground.errors import LimitExceeded, PenstockError
 
 PATH = "/mcp"
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+_ANY_VERSION = ("initialize", "server/discover")
 _PARSE, _INVALID, _UNKNOWN_METHOD, _BAD_PARAMS = -32700, -32600, -32601, -32602
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class _Message(msgspec.Struct):
@@ -37,6 +48,21 @@ class _Message(msgspec.Struct):
     id: int | str | None = None
     params: dict[str, Any] = {}
 
+    @property
+    def progress_token(self) -> int | str | None:
+        """The name under which the client wants to hear of progress."""
+        meta = self.params.get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        return token if isinstance(token, int | str) else None
+
+
+class _Refused(Exception):
+    """The request is answered with an error of JSON-RPC."""
+
+    def __init__(self, code: int, what: str, status: int = 200) -> None:
+        super().__init__(what)
+        self.code, self.what, self.status = code, what, status
+
 
 @dataclass(frozen=True, slots=True)
 class McpServer:
@@ -44,52 +70,149 @@ class McpServer:
 
     admission: Admission
     toolboxes: Toolboxes
-    meters: Meters
+    charges: Charges
     bounds: Bounds
 
     def route(self) -> Route:
-        """Return the route; other methods than POST get 405, as servers without streams answer."""
+        """Return the route; other methods than POST get 405: there are no sessions."""
         return Route(PATH, self.answer, methods=["POST"])
 
     async def answer(self, request: Request) -> Response:
         """Answer one JSON-RPC message."""
-        caller = self.admission.identify(secret_in(request), claimed_tenant(request))
-        self.admission.admit(caller)
         try:
-            message = msgspec.json.decode(await request.body(), type=_Message)
-        except msgspec.ValidationError as error:
-            return json_reply(_error(None, _INVALID, str(error)), 400)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return json_reply(_error(None, _PARSE, str(error)), 400)
-        if message.id is None:
-            return Response(status_code=202)  # a notification, or an answer to what we never ask
-        return json_reply(await self._reply(caller, message))
+            caller = self.admission.identify(secret_in(request), claimed_tenant(request))
+            self.admission.admit(caller)
+        except PenstockError as error:
+            self.charges.meters.refuse(fault_of(error).status)
+            raise
+        message = None
+        try:
+            message = _read(request, await request.body())
+            if message.id is None:  # a notification, or an answer to what we never ask
+                return Response(status_code=202)
+            return await self._reply(request, caller, message)
+        except _Refused as refused:
+            named = message.id if message else None
+            return json_reply(_error(named, refused.code, refused.what), refused.status)
 
-    async def _reply(self, caller: Caller, message: _Message) -> dict[str, object]:
-        if message.method == "initialize":
-            return _result(message, _welcome(message.params.get("protocolVersion")))
-        if message.method == "ping":
-            return _result(message, {})
-        box = self.toolboxes.box(caller.name, caller.tools)
-        if message.method == "tools/list":
-            return _result(message, {"tools": _tools(box)})
-        if message.method == "tools/call":
-            return await self._call(caller, box, message)
-        return _error(message.id, _UNKNOWN_METHOD, f"there is no method {message.method[:100]}")
+    async def _reply(self, request: Request, caller: Caller, message: _Message) -> Response:
+        match message.method:
+            case "initialize":
+                result = _welcome(message.params.get("protocolVersion"))
+            case "ping":
+                result = {}
+            case "tools/list":
+                result = {"tools": _tools(self._box(caller))}
+            case "tools/call":
+                return await self._call(request, caller, message)
+            case other:
+                raise _Refused(_UNKNOWN_METHOD, f"there is no method {other[:100]}")
+        return json_reply(_result(message, result))
 
-    async def _call(self, caller: Caller, box: Toolbox, message: _Message) -> dict[str, object]:
+    def _box(self, caller: Caller) -> Toolbox:
+        return self.toolboxes.box(caller.name, caller.tools)
+
+    async def _call(self, request: Request, caller: Caller, message: _Message) -> Response:
+        box = self._box(caller)
         name, given = message.params.get("name"), message.params.get("arguments") or {}
         if not isinstance(name, str) or name not in box or box.needs_approval(name):
-            return _error(message.id, _BAD_PARAMS, f"there is no tool {str(name)[:100]}")
-        runner = CallRunner(box, self.bounds, monotonic() + self.bounds.turn_timeout_s)
+            raise _Refused(_BAD_PARAMS, f"there is no tool {str(name)[:100]}")
         call = Call("mcp", name, msgspec.json.encode(given).decode())
-        failed = True
-        async for step in runner.run([call]):
+        steps = self._run(caller, box, call)
+        streams = "text/event-stream" in request.headers.get("accept", "")
+        if streams and message.progress_token is not None:
+            await anext(steps)  # there is room: what is refused has a status of its own
+            headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+            body = _events(message, steps)
+            return StreamingResponse(body, media_type=EVENT_STREAM.decode(), headers=headers)
+        return json_reply(await while_connected(request, _last(message, steps)))
+
+    async def _run(self, caller: Caller, box: Toolbox, call: Call) -> AsyncGenerator[Step, None]:
+        """Run a call within the caller's limits, and on its books."""
+        deadline_s = monotonic() + self.bounds.turn_timeout_s
+        runner = CallRunner(box, self.bounds, deadline_s)
+        calls = ToolCalls(self.charges, caller, new_request_id())
+        async with _room(caller):
+            try:
+                async with aclosing(runner.run([call])) as steps:
+                    async for step in steps:
+                        calls.note(step)
+                        yield step
+            finally:
+                calls.end("client_gone")
+
+
+@asynccontextmanager
+async def _room(caller: Caller) -> AsyncIterator[None]:
+    """Take one of the places that the caller has at the same time."""
+    entered = []
+    try:
+        for gate in caller.gates:
+            if refusal := gate.enter(0):
+                raise LimitExceeded(
+                    f"tenant {caller.name} has reached its limit",
+                    why=refusal.limit,
+                    retry_after_s=refusal.retry_after_s,
+                )
+            entered.append(gate)
+        yield
+    finally:
+        for gate in entered:
+            gate.leave(0, 0)
+
+
+def _read(request: Request, body: bytes) -> _Message:
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).hostname not in _HERE:
+        # The protocol demands it, against browsers on strange pages; others name no origin.
+        raise _Refused(_INVALID, "pages of other origins may not use this", 403)
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except msgspec.ValidationError as error:
+        raise _Refused(_INVALID, str(error), 400) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _Refused(_PARSE, str(error), 400) from error
+    told = request.headers.get("mcp-protocol-version", _VERSIONS[0])
+    if told not in _VERSIONS and message.method not in _ANY_VERSION:
+        what = f"the protocol's version {told[:40]} is not known; {', '.join(_VERSIONS)} are"
+        raise _Refused(_INVALID, what, 400)
+    return message
+
+
+async def _last(message: _Message, steps: AsyncGenerator[Step, None]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    async with aclosing(steps):
+        async for step in steps:
             if isinstance(step, ToolFinished):
-                failed = step.outcome != "ok"
-                self.meters.tool_called(name, caller.name, step.outcome, step.seconds)
-        content = [{"type": "text", "text": call.result}]
-        return _result(message, {"content": content, "isError": failed})
+                found = _result(message, _called(step))
+    return found
+
+
+async def _events(
+    message: _Message, steps: AsyncGenerator[Step, None]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, ToolProgress):
+                yield _event(_progress(message, step))
+            elif isinstance(step, ToolFinished):
+                yield _event(_result(message, _called(step)))
+
+
+def _event(message: Mapping[str, object]) -> bytes:
+    return b"event: message\ndata: " + msgspec.json.encode(message) + b"\n\n"
+
+
+def _called(step: ToolFinished) -> dict[str, object]:
+    content = list(step.content) or [{"type": "text", "text": step.result}]
+    return {"content": content, "isError": step.outcome != "ok"}
+
+
+def _progress(message: _Message, step: ToolProgress) -> dict[str, object]:
+    told = {"progress": step.progress, "total": step.total, "message": step.message}
+    params: dict[str, object] = {"progressToken": message.progress_token}
+    params |= {name: value for name, value in told.items() if value is not None}
+    return {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
 
 
 def _welcome(asked: object) -> dict[str, object]:
@@ -110,7 +233,7 @@ def _tools(box: Toolbox) -> list[dict[str, object]]:
         tools.append(
             {
                 "name": name,
-                "description": function.get("description", ""),
+                "description": function.get("description") or name,
                 "inputSchema": function.get("parameters", {"type": "object"}),
                 "annotations": {"idempotentHint": tool.idempotent},
             }

@@ -131,6 +131,7 @@ def _mcp(keyed: list[dict[str, list[str]]]) -> dict[str, object]:
             "200": {"description": "The answer to a request"},
             "202": {"description": "A notification was taken"},
             "400": {"description": "No JSON-RPC message"},
+            "403": {"description": "A browser on a page of another origin"},
             **_errors(401, 408, 413, 429, 431),
         },
     }

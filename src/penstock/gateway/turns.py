@@ -12,19 +12,19 @@ import msgspec
 
 from penstock.chat.calls import Bounds
 from penstock.chat.continuation import Continuations, Ledger, MemoryLedger
-from penstock.chat.events import Chunk, Event, Finished, ToolFinished, ToolStarted
+from penstock.chat.events import Chunk, Event, Finished, ToolStarted
 from penstock.chat.request import TurnRequest, read_request
 from penstock.chat.sources import Toolboxes
 from penstock.chat.turn import Turn
 from penstock.engines.conduit.framing import framed
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charge
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
-from penstock.gateway.meters import Meters
 from penstock.gateway.passage import CachedTokens, Usage
 from penstock.gateway.settings import Settings
+from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.upstream import Upstream
 from penstock.ground.errors import (
     EngineError,
@@ -48,7 +48,7 @@ class Turns:
         self,
         settings: Settings,
         toolboxes: Toolboxes,
-        meters: Meters,
+        charges: Charges,
         ledger: Ledger | None = None,
     ) -> None:
         """Compile the toolbox of every tenant.
@@ -82,7 +82,7 @@ class Turns:
             turn_timeout_s=bounds.turn_timeout_s,
             max_result_bytes=bounds.max_result_bytes,
         )
-        self._meters = meters
+        self._charges = charges
         self._key = _continuation_key(bounds.continuation_key_env)
         self._approval_s = bounds.approval_timeout_s
         self._ledger = ledger or MemoryLedger(time.time)
@@ -140,7 +140,7 @@ class Turns:
         upstream = Upstream(charge, _CHAT, request_id)
         box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
         turn = Turn(request, upstream, box, self.bounds, continuations=continuations)
-        return _Run(turn, charge, self._meters)
+        return _Run(turn, charge, ToolCalls(self._charges, charge.caller, request_id))
 
 
 def _continuation_key(variable: str | None) -> bytes:
@@ -159,8 +159,8 @@ def _continuation_key(variable: str | None) -> bytes:
 class _Run:
     """One turn and its account: whatever ends it, what it used is counted, once."""
 
-    def __init__(self, turn: Turn, charge: Charge, meters: Meters) -> None:
-        self._turn, self.charge, self._meters = turn, charge, meters
+    def __init__(self, turn: Turn, charge: Charge, calls: ToolCalls) -> None:
+        self._turn, self.charge, self._calls = turn, charge, calls
         self._passed = 1
         self.since_s = time.perf_counter()
         self.expired = False
@@ -171,8 +171,6 @@ class _Run:
         try:
             async with aclosing(self._turn.events()) as events:
                 async for event in events:
-                    if isinstance(event, ToolFinished):
-                        self._count_call(event)
                     self._note(event)
                     yield event
             outcome = "complete"
@@ -188,10 +186,6 @@ class _Run:
         finally:
             self.settle(outcome)
 
-    def _count_call(self, event: ToolFinished) -> None:
-        name = "unknown" if event.outcome == "unknown" else event.name
-        self._meters.tool_called(name, self.charge.caller.name, event.outcome, event.seconds)
-
     def _note(self, event: Event) -> None:
         """Note how far the turn has come, before the client has it."""
         if isinstance(event, Chunk):
@@ -201,9 +195,12 @@ class _Run:
             seconds = time.perf_counter() - self.since_s
             done = isinstance(event, Finished)
             self.charge.counted(self._usage(), done=done, seconds=seconds)
+        if not isinstance(event, Chunk | Finished):
+            self._calls.note(event)
 
     def settle(self, outcome: str) -> None:
         """Close the account, once."""
+        self._calls.end(outcome)
         seconds = time.perf_counter() - self.since_s
         self.charge.settle(outcome, self._usage(), self._turn.unreported_deltas, seconds)
 

@@ -61,7 +61,7 @@ def run_gateway(settings_path: Path) -> int:
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
     toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
-    turns = Turns(settings, toolboxes, meters, office.approvals if office else None)
+    turns = Turns(settings, toolboxes, charges, office.approvals if office else None)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -72,7 +72,7 @@ def run_gateway(settings_path: Path) -> int:
         started_s=int(time.time()),
         request_timeout_s=settings.request_timeout_s,
         further=(
-            McpServer(admission, toolboxes, meters, turns.bounds).route(),
+            McpServer(admission, toolboxes, charges, turns.bounds).route(),
             *(_registry_routes(office, admission, turns) if office else ()),
         ),
     )

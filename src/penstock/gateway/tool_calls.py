@@ -1,0 +1,58 @@
+"""The tool calls of one request, on the books: a metric each, and a line of the ledger."""
+
+import itertools
+import logging
+
+from penstock.chat.events import Outcome, Step, ToolFinished, ToolStarted
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charges
+from penstock.ground.errors import StoreUnavailable
+
+_RAN: dict[Outcome, str] = {"ok": "complete", "error": "failed", "timeout": "timeout"}
+"""Calls that a tool was run for, and what the ledger calls their end."""
+
+log = logging.getLogger("penstock.gateway")
+
+
+class ToolCalls:
+    """Notes what the calls of one request tell; `end` gives up those that still run."""
+
+    def __init__(self, charges: Charges, caller: Caller, request_id: bytes) -> None:
+        self._charges, self._caller, self._request_id = charges, caller, request_id
+        self._numbers = itertools.count(1)
+        self._running: dict[str, tuple[str, float]] = {}
+
+    def note(self, step: Step) -> None:
+        """Take down what happened."""
+        if isinstance(step, ToolStarted):
+            self._running[step.call_id] = step.name, self._charges.clock()
+        elif isinstance(step, ToolFinished):
+            self._running.pop(step.call_id, None)
+            name = "unknown" if step.outcome == "unknown" else step.name
+            meters = self._charges.meters
+            meters.tool_called(name, self._caller.name, step.outcome, step.seconds)
+            if step.outcome in _RAN:
+                self._write(name, _RAN[step.outcome], step.seconds, step.outcome)
+
+    def end(self, outcome: str) -> None:
+        """The request has ended so; harmless if it is called again."""
+        now_s = self._charges.clock()
+        for name, since_s in self._running.values():
+            self._write(name, outcome, now_s - since_s, "given up")
+        self._running.clear()
+
+    def _write(self, name: str, outcome: str, seconds: float, note: str) -> None:
+        number = next(self._numbers)
+        try:
+            self._charges.line(
+                "tool",
+                self._caller,
+                name,
+                outcome=outcome,
+                seconds=seconds,
+                request_id=b"%b/%d" % (self._request_id, number),
+                note=note,
+            )
+        except StoreUnavailable as error:
+            # The call has been made: its result is worth more than its line, which costs nothing.
+            log.error("a call of the tool %s is not in the ledger: %s", name, error)
