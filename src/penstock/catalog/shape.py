@@ -99,6 +99,7 @@ class ModelShape:
         """All weights, counted from the shape."""
         tables = self.embedding_parameters * (1 if self.tied else 2)
         norms = (2 * self.layers + 1) * self.hidden
+        norms += 2 * self.layers * self.head_dim if self.qk_norm else 0
         return self.linear_parameters + tables + norms + self.extra_parameters
 
     @property

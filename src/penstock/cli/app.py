@@ -35,6 +35,10 @@ COMMANDS = {
         "penstock.cli.plan",
         "Say whether the model fits, how fast it is, what it costs, and how sure that is.",
     ),
+    "catalog": Entry(
+        "penstock.cli.catalog",
+        "Show the figures a plan rests on and where they are from, or refresh the prices.",
+    ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),

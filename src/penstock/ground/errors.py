@@ -10,6 +10,7 @@
     |       `-- BudgetExceeded  the money or the tokens of a day or month are used up
     |-- Overloaded              the engines are full, and it took too long; says when to come back
     |-- StoreUnavailable        the registry's database or counters cannot be reached
+    |-- CloudError              AWS refused, or cannot be reached
     |-- EngineError             the engine behind us
     |   |-- EngineUnavailable   nothing listens, or it is not ready yet
     |   |-- EngineDied          it went away in the middle of an answer or of its start
@@ -91,6 +92,10 @@ class Overloaded(PenstockError):
 
 class StoreUnavailable(PenstockError):
     """The registry's database cannot be reached, or has failed."""
+
+
+class CloudError(PenstockError):
+    """AWS refused what was asked of it, or cannot be reached."""
 
 
 class EngineError(PenstockError):

@@ -1,0 +1,41 @@
+"""What asks AWS: only here is boto3 imported, and only when a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from typing import Any
+
+from penstock.ground.errors import MachineError
+
+
+def read_prices(
+    instances: Iterable[str], regions: Iterable[str], today: date, told: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """See `targets/aws/price_list.py`.
+
+    Raises:
+        MachineError: boto3 is not installed.
+    """
+    try:
+        from penstock.targets.aws import price_list
+    except ImportError:
+        raise _missing() from None
+    return price_list.read_prices(instances, regions, today, told)
+
+
+def quota_value(service: str, name: str, region: str) -> float | None:
+    """See `targets/aws/quotas.py`.
+
+    Raises:
+        MachineError: boto3 is not installed.
+    """
+    try:
+        from penstock.targets.aws import quotas
+    except ImportError:
+        raise _missing() from None
+    return quotas.quota_value(service, name, region)
+
+
+def _missing() -> MachineError:
+    return MachineError("AWS is asked by boto3", fix="Install it: pip install 'penstock[aws]'")

@@ -1,0 +1,70 @@
+"""A stand-in for AWS behind a real boto3: Price List and Service Quotas over a real socket."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""Answers one call, given by operation (`GetProducts`) and body."""
+
+
+class Refusal(Exception):
+    """Raise it in an `Answer` to refuse a call with an AWS error."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class FakeAws:
+    """The stand-in: its address, and what was asked of it."""
+
+    url: str
+    asked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+
+@contextmanager
+def fake_aws(answer: Answer) -> Iterator[FakeAws]:
+    """Answers AWS's JSON protocol until the block ends."""
+    asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            asked.append((operation, body))
+            try:
+                status, told = 200, dict(answer(operation, body))
+            except Refusal as refusal:
+                status, told = 400, {"__type": refusal.code, "message": str(refusal)}
+            data = json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield FakeAws(f"http://127.0.0.1:{server.server_address[1]}", asked)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def product(usd: str, unit: str = "Hrs", **attributes: str) -> str:
+    """One entry of a price list, in the form that `GetProducts` answers with."""
+    price = {"unit": unit, "pricePerUnit": {"USD": usd}, "description": "an hour"}
+    terms = {"OnDemand": {"SKU.TERM": {"priceDimensions": {"SKU.TERM.RATE": price}}}}
+    return json.dumps({"product": {"attributes": attributes}, "terms": terms})
