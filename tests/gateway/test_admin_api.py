@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.fakes.gateway_answers import completion, plain
+from tests.fakes.gateway_answers import chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import ScriptedEngine, wait_until
 from tests.gateway.gateway_process import ALICE, BOB, TINY, GatewayProcess
 from tests.gateway.registry_gateway import ADMIN, admin, entries_when, registry_settings
@@ -245,3 +245,11 @@ def test_a_tenant_has_a_share_of_full_engines(one: GatewayProcess) -> None:
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "invalid_body")
     unknown = admin(one, "PATCH", "/tenants/org-shared", {"share": {"priority": "urgent"}})
     assert unknown.status_code == 400
+
+
+def test_an_invocation_tells_what_is_left(one: GatewayProcess, engine: ScriptedEngine) -> None:
+    _, secret = new_key(one, limits={"requests_per_second": 0.5, "burst": 1})
+    engine.play(streamed(chat_events("Hi.")))
+    answers = [one.post("/invoke", {"prompt": "hi"}, secret) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert [answer.headers["x-ratelimit-limit-requests"] for answer in answers] == ["1", "1"]

@@ -22,7 +22,9 @@ from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.invoke import Invoker
 from penstock.gateway.meters import Meters
 from penstock.gateway.openapi import document
+from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.replies import (
+    add_lines,
     claimed_tenant,
     fault_reply,
     json_reply,
@@ -115,15 +117,20 @@ class Cold:
 
     async def invoke(self, request: Request) -> Response:
         """One prompt, one text."""
+        caller = None
         try:
             caller = self._tenant(request)
             self.admission.admit(caller)
             work = self.invoker.invoke(caller, await request.body(), new_request_id())
             async with asyncio.timeout(self.request_timeout_s):
-                return json_reply(await while_connected(request, work))
+                reply = json_reply(await while_connected(request, work))
         except UserError as error:
-            self.meters.refuse(fault_of(error).status)
-            raise
+            fault = fault_of(error)
+            self.meters.refuse(fault.status)
+            reply = fault_reply(fault)
+        if caller is not None:
+            add_lines(reply, limit_headers(caller))
+        return reply
 
     def _tenant(self, request: Request) -> Caller:
         return self.admission.identify(secret_in(request), claimed_tenant(request))

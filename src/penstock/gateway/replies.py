@@ -35,6 +35,13 @@ def fault_reply(fault: Fault) -> Response:
     return Response(fault.body, fault.status, headers, media_type=JSON.decode())
 
 
+def add_lines(reply: Response, lines: bytes) -> None:
+    """Add header lines, each with its end, as the hot routes write them."""
+    for line in lines.splitlines():
+        name, _, value = line.decode().partition(": ")
+        reply.headers[name] = value
+
+
 def claimed_tenant(request: Request) -> bytes | None:
     """Return the tenant that a request names by itself."""
     named = request.headers.get("x-tenant-id")
