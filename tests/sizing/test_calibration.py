@@ -71,7 +71,13 @@ def test_measurements_of_this_very_machine_replace_the_bars() -> None:
     here = LocalFit(
         gpu="H100",
         tensor_parallel=1,
+        precision="none",
+        engine="vllm-v1",
         model="meta-llama/Llama-3.1-8B-Instruct",
+        parameters=8e9,
+        sparse=False,
+        prompts=(100, 1000),
+        outputs=(100, 200),
         factors={"tpot_ms": 1.5},
         bars={"tpot_ms": 0.1},
         points=3,

@@ -46,6 +46,10 @@ COMMANDS = {
     "engines": Entry("penstock.cli.engines", "Show the engines of this machine, or install one."),
     "chat": Entry("penstock.cli.chat", "Talk to the model in the terminal."),
     "invoke": Entry("penstock.cli.invoke", "Send one prompt and print the answer."),
+    "bench": Entry("penstock.cli.bench", "Put a load on an endpoint and say how fast it is."),
+    "calibrate": Entry(
+        "penstock.cli.calibrate", "Let measurements of this machine improve its plans."
+    ),
     "tenants": Entry(
         "penstock.cli.tenants", "Show, make, change or switch off the tenants of a gateway."
     ),

@@ -22,6 +22,7 @@ from penstock.ground.errors import (
 )
 
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_VERSION_S = 5.0
 _TOOL_NOTE = b": penstock.tool "
 
 
@@ -93,6 +94,15 @@ class Client:
         for model in self.models():
             return model
         raise NotAllowed("this key may ask for no model", fix="Name one with --model.")
+
+    def engine_version(self) -> str:
+        """What an engine at this address calls its version; empty where it does not say."""
+        try:
+            response = self._http.get("/version", timeout=_VERSION_S)
+            told = response.json() if response.is_success else {}
+        except (httpx.HTTPError, ValueError):
+            return ""
+        return str(told.get("version", "")) if isinstance(told, dict) else ""
 
     def answer(self, request: Mapping[str, object]) -> dict[str, Any]:
         """OpenAI's `chat.completion` for `request`.

@@ -8,18 +8,23 @@ from typing import Annotated
 
 import typer
 
+from penstock.catalog.catalogue import Catalogue
 from penstock.catalog.catalogue import load as load_catalogue
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
-from penstock.cli.planning import local_fits, refreshed_prices
+from penstock.cli.planning import hub_cache, local_fits, refreshed_prices
 from penstock.ground.errors import UserError
 from penstock.manifest.loader import load as load_manifest
+from penstock.manifest.model import Manifest
+from penstock.measurement.hardware import this_machine
 from penstock.plan import explain as explaining
 from penstock.plan import pictures, text
 from penstock.plan.compare import routing, routing_text, table
 from penstock.plan.question import Wishes, ask, find_shape
 from penstock.plan.report import Circumstances, Report, as_data, make_report
-from penstock.sizing.calibration import read_calibration
+from penstock.sizing import here
+from penstock.sizing.calibration import Calibration, read_calibration
 from penstock.sizing.choice import choose
+from penstock.sizing.demand import Demand
 from penstock.wiring.pictures import write_picture
 
 Files = Annotated[
@@ -97,13 +102,14 @@ def plan(file: Path | None, wishes: Wishes) -> Report:
     """
     manifest = load_manifest(file)
     catalogue = load_catalogue(refreshed_prices())
-    calibration = read_calibration(local_fits(Path.cwd()))
-    shape = find_shape(manifest, catalogue, _hub_cache())
+    calibration = read_calibration(local_fits())
+    shape = find_shape(manifest, catalogue, hub_cache())
     demand = ask(manifest, shape, wishes)
     around = Circumstances(
         today=datetime.now(UTC).date(),
         has_hub_token="HF_TOKEN" in os.environ,
         local=manifest.target.kind == "local",
+        here=_here(manifest, demand, (catalogue, calibration)),
     )
     choice = choose(demand, catalogue, calibration)
     return make_report(manifest.name, demand, choice, (catalogue, calibration), around)
@@ -149,6 +155,14 @@ def _show(report: Report, explain: bool) -> None:
             print_text(line)
 
 
-def _hub_cache() -> Path:
-    home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", str(Path(home) / "hub")))
+def _here(
+    manifest: Manifest, demand: Demand, known: tuple[Catalogue, Calibration]
+) -> here.Here | None:
+    """How fast this machine is; none when the manifest is for another."""
+    catalogue, calibration = known
+    if manifest.target.kind != "local" or manifest.engine_kind == "openai":
+        return None
+    gpu = here.machine(this_machine().as_data(), catalogue)
+    if gpu is None:
+        return None
+    return here.estimate(demand, here.serve(demand, gpu, manifest.engine_kind), calibration)

@@ -1,7 +1,7 @@
 """What planning commands keep: refreshed prices, and what was measured on a machine.
 
-Prices are the user's (`~/.config/penstock/prices.json`, or `PENSTOCK_CONFIG`); measurements
-belong to the project (`.penstock/calibration.json` beside the manifest).
+Both are the user's: `prices.json` and `calibration.json` in `~/.config/penstock`, or in
+`PENSTOCK_CONFIG`.
 """
 
 import json
@@ -11,15 +11,21 @@ from typing import Any
 
 from penstock.ground.errors import UserError
 
-CALIBRATION = Path(".penstock") / "calibration.json"
-
 
 def prices_file() -> Path:
     """Where `penstock catalog refresh` keeps its prices."""
-    folder = os.environ.get("PENSTOCK_CONFIG")
-    if folder:
-        return Path(folder) / "prices.json"
-    return Path.home() / ".config" / "penstock" / "prices.json"
+    return _config() / "prices.json"
+
+
+def calibration_file() -> Path:
+    """Where `penstock calibrate` keeps what it found."""
+    return _config() / "calibration.json"
+
+
+def hub_cache() -> Path:
+    """Where the Hugging Face libraries keep what they fetched."""
+    home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE", str(Path(home) / "hub")))
 
 
 def refreshed_prices() -> list[dict[str, Any]]:
@@ -27,9 +33,9 @@ def refreshed_prices() -> list[dict[str, Any]]:
     return _rows(prices_file())
 
 
-def local_fits(folder: Path) -> list[dict[str, Any]]:
-    """What `penstock calibrate` found in `folder`; none before the first."""
-    return _rows(folder / CALIBRATION)
+def local_fits() -> list[dict[str, Any]]:
+    """What `penstock calibrate` found; none before the first."""
+    return _rows(calibration_file())
 
 
 def save_rows(file: Path, rows: list[dict[str, Any]]) -> None:
@@ -38,6 +44,11 @@ def save_rows(file: Path, rows: list[dict[str, Any]]) -> None:
     draft = file.with_suffix(".new")
     draft.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
     draft.replace(file)
+
+
+def _config() -> Path:
+    given = os.environ.get("PENSTOCK_CONFIG")
+    return Path(given) if given else Path.home() / ".config" / "penstock"
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

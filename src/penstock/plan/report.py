@@ -10,6 +10,7 @@ from penstock.sizing.calibration import Calibration, Interval
 from penstock.sizing.candidate import Candidate
 from penstock.sizing.choice import Choice
 from penstock.sizing.demand import Demand
+from penstock.sizing.here import Here
 from penstock.sizing.price import always_on_against_on_demand, endpoints_against_adapters
 
 
@@ -27,6 +28,7 @@ class Report:
     warnings: tuple[str, ...]
     stale: tuple[str, ...]
     unchecked: tuple[str, ...]
+    here: Here | None = None
 
     @property
     def trial(self) -> bool:
@@ -46,11 +48,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is true around the plan: the day, and whether a Hub token is at hand."""
+    """What is true around the plan: the day, whether a Hub token is at hand, and the machine.
+
+    `local` says whether the manifest is for this machine; `here` is how fast that would be.
+    """
 
     today: date
     has_hub_token: bool
     local: bool
+    here: Here | None = None
 
 
 def make_report(
@@ -75,6 +81,7 @@ def make_report(
         warnings=tuple(told),
         stale=tuple(checks.stale_prices(best, around.today)) if best else (),
         unchecked=tuple(checks.unchecked_figures(best, catalogue)) if best else (),
+        here=around.here,
     )
 
 
@@ -134,6 +141,7 @@ def as_data(report: Report) -> dict[str, object]:
         "stale_prices": list(report.stale),
         "unchecked": list(report.unchecked),
         "quota": checks.quota(report.best) if report.best else None,
+        "here": here_data(report.here) if report.here else None,
         "fitted_on": report.calibration.fitted_on,
     }
 
@@ -187,6 +195,20 @@ def candidate_data(candidate: Candidate, demand: Demand) -> dict[str, object]:
             for item in bill.items
         ],
         "extrapolated": candidate.extrapolated or None,
+    }
+
+
+def here_data(here: Here) -> dict[str, object]:
+    """This machine for a program; `unknown` says why its figures are a guess, if they are."""
+    return {
+        "machine": here.served.gpu.name,
+        "engine": here.served.engine,
+        "ttft_ms_p50": _bar(here.ttft_ms_p50),
+        "ttft_ms_p95": _bar(here.ttft_ms_p95),
+        "tpot_ms": _bar(here.tpot_ms),
+        "sustainable_requests_per_minute": _bar(here.capacity_rpm),
+        "measured_on": here.fit.as_of if here.fit else None,
+        "unknown": here.unknown or None,
     }
 
 

@@ -26,6 +26,7 @@ def lines(report: Report) -> Iterator[str]:
     else:
         yield ""
         yield from answer(best, report)
+        yield from _here(report)
         yield from _alternatives(report)
     yield from _fallen(report.choice.fallen)
     yield from _block("know", (*comparisons(report), *report.warnings))
@@ -88,8 +89,32 @@ def _trial(report: Report) -> Iterator[str]:
     parameters = report.demand.shape.parameters
     yield _row("answer", "this machine: the shipped model needs no GPU and nothing to be rented")
     yield _row("memory", f"{parameters * 2 / 1e6:,.0f} MB of weights ({parameters:,} parameters)")
+    yield from _here(report)
     yield ""
     yield "It is for trying things out. Name another model.id to plan with it."
+
+
+def _here(report: Report) -> Iterator[str]:
+    """How fast this machine is, as far as anybody measured it."""
+    here = report.here
+    if here is None:
+        return
+    name = here.served.gpu.name
+    if here.unknown and not report.demand.extrapolate:
+        yield _row("here", f"how fast {name} is, nobody measured: penstock bench, then calibrate")
+        return
+    yield _row(
+        "here",
+        f"{name}: first token {_ms(here.ttft_ms_p50)} (p50), {_ms(here.ttft_ms_p95)} (p95); "
+        f"then {_ms(here.tpot_ms)} a token",
+    )
+    known = f"measured on {here.fit.points} loads, {here.fit.as_of}" if here.fit else "estimated"
+    low, high = here.capacity_rpm.low, here.capacity_rpm.high
+    yield _row(
+        "",
+        f"sustains {here.capacity_rpm.middle:,.0f} requests/min ({low:,.0f} to {high:,.0f}); "
+        f"{f'a guess: {here.unknown}' if here.unknown else known}",
+    )
 
 
 def _question(report: Report) -> Iterator[str]:

@@ -8,9 +8,9 @@ estimate, unless the user asks for one.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from math import exp, log
+from math import exp, hypot, log
 from typing import Any
 
 from penstock.sizing.fitting import from_data
@@ -20,6 +20,8 @@ from penstock.sizing.speed import Efficiency, Served
 _OTHER_GPU, _OTHER_PRECISION, _OTHER_KIND = 0.5, 0.5, 1.0
 _WIDENING = 0.5
 """How much of itself a bar grows by for each unit of distance."""
+_KIN = log(4)
+"""Models up to four times larger or smaller share a machine's correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,40 @@ class Spot:
 class LocalFit:
     """What `penstock calibrate` found on a machine: measured over predicted, by metric.
 
-    `bars` are log errors that were left after the correction, over `points` loads.
+    `bars` are log errors that were left after the correction, over `points` loads; `prompts` and
+    `outputs` are the shortest and the longest of them, tokens.
     """
 
     gpu: str
     tensor_parallel: int
+    precision: str
+    engine: str
     model: str
+    parameters: float
+    sparse: bool
     factors: Mapping[str, float]
     bars: Mapping[str, float]
+    prompts: Sequence[float]
+    outputs: Sequence[float]
     points: int
     as_of: str
+
+    def is_of(self, served: Served) -> bool:
+        """Whether it was measured on such GPUs, with that precision and engine."""
+        mine = (self.gpu, self.tensor_parallel, self.precision, self.engine)
+        theirs = (served.gpu.name, served.tensor_parallel, served.precision.name, served.engine)
+        return mine == theirs
+
+    def is_kin_of(self, served: Served) -> bool:
+        """Whether another model is near enough for the correction to help."""
+        ratio = abs(log(self.parameters / served.shape.parameters))
+        return self.sparse == bool(served.shape.experts) and ratio <= _KIN
+
+    def outside(self, load: Load) -> float:
+        """How far `load` is from what was measured; 0 within."""
+        ranges = ((load.prompt, self.prompts), (load.output, self.outputs))
+        gaps = (max(log(known[0] / value), log(value / known[1]), 0) for value, known in ranges)
+        return sum(gaps) / log(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +111,29 @@ class Calibration:
         """
         found = self.local_fit(served)
         if found and metric in found.factors:
-            middle, bar = estimate * found.factors[metric], found.bars[metric]
+            middle = estimate * found.factors[metric]
+            bar = found.bars[metric] * (1 + 2 * _WIDENING * found.outside(load))
         else:
             bar = self.bars[metric] * (1 + _WIDENING * distance)
             middle = estimate
         return Interval(middle * exp(-bar), middle, middle * exp(bar))
 
     def local_fit(self, served: Served) -> LocalFit | None:
-        """What was measured here on the same GPUs with the same model, the newest first."""
-        same = (
-            fit
-            for fit in reversed(self.local)
-            if (fit.gpu, fit.tensor_parallel) == (served.gpu.name, served.tensor_parallel)
-            and fit.model.lower() == served.shape.id.lower()
-        )
-        return next(same, None)
+        """What was measured here on the same GPUs, the newest first.
+
+        Of the same model if possible; else of one that is near, with bars in between.
+        """
+        near = [fit for fit in reversed(self.local) if fit.is_of(served)]
+        for fit in near:
+            if fit.model.lower() == served.shape.id.lower():
+                return fit
+        for fit in near:
+            if fit.is_kin_of(served):
+                bars = {
+                    metric: hypot(bar, self.bars[metric] / 2) for metric, bar in fit.bars.items()
+                }
+                return replace(fit, bars=bars)
+        return None
 
     def out_of_reach(self, served: Served, load: Load) -> str:
         """Why there is no estimate for this; empty when there is one."""

@@ -30,6 +30,7 @@ START = Efficiency(
         "hopper": 0.7,
         "blackwell-gddr": 0.7,
         "blackwell": 0.6,
+        "cpu": 0.5,
     },
     compute={
         "turing": 0.4,
@@ -40,19 +41,20 @@ START = Efficiency(
         "hopper": 0.5,
         "blackwell-gddr": 0.45,
         "blackwell": 0.4,
+        "cpu": 0.3,
     },
-    step_ms={"vllm-v0": 2.0, "vllm-v1": 1.0},
-    sequence_ms={"vllm-v0": 0.05, "vllm-v1": 0.02},
+    step_ms={"vllm-v0": 2.0, "vllm-v1": 1.0, "vllm-cpu": 4.0, "embedded": 0.5},
+    sequence_ms={"vllm-v0": 0.05, "vllm-v1": 0.02, "vllm-cpu": 0.1, "embedded": 0.5},
     exchange_ms={"nvlink": 0.02, "pcie": 0.04},
     link={"nvlink": 0.5, "pcie": 0.4},
-    first_ms={"vllm-v0": 10.0, "vllm-v1": 6.0},
-    layer_ms={"vllm-v0": 0.03, "vllm-v1": 0.03},
-    first_layer_ms={"vllm-v0": 0.2, "vllm-v1": 0.1},
-    weight_only={"vllm-v0": 0.5, "vllm-v1": 0.7},
+    first_ms={"vllm-v0": 10.0, "vllm-v1": 6.0, "vllm-cpu": 20.0, "embedded": 10.0},
+    layer_ms={"vllm-v0": 0.03, "vllm-v1": 0.03, "vllm-cpu": 0.2, "embedded": 0.1},
+    first_layer_ms={"vllm-v0": 0.2, "vllm-v1": 0.1, "vllm-cpu": 0.5, "embedded": 0.1},
+    weight_only={"vllm-v0": 0.5, "vllm-v1": 0.7, "vllm-cpu": 0.5, "embedded": 0.5},
     experts_ms=0.05,
     narrow=0.7,
 )
-"""Where the search begins; also what holds for architectures without any measurement."""
+"""Where the search begins, and what holds where nothing was measured: for CPUs it is a guess."""
 
 
 @dataclass(frozen=True, slots=True)
