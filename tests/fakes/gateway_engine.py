@@ -27,6 +27,7 @@ class Act(Enum):
 Script = Sequence[bytes | Act]
 
 HEALTHY: Script = (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",)
+NO_GAUGES: Script = (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",)
 SICK: Script = (b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\n\r\n",)
 
 
@@ -45,7 +46,10 @@ class Asked:
 
 
 class ScriptedEngine:
-    """Plays `answers` in turn, then `default` for ever; `/health` has an answer of its own."""
+    """Plays `answers` in turn, then `default` for ever.
+
+    `/health` and `/metrics` have answers of their own and are not counted.
+    """
 
     def __init__(self) -> None:
         self.host, self.port = "127.0.0.1", 0
@@ -59,6 +63,7 @@ class ScriptedEngine:
         self.answers: deque[Script] = deque()
         self.default: Script = ()
         self.health: Script = HEALTHY
+        self.gauges: Script = NO_GAUGES
         self.running = self.aborted = self.connections = self.sent_bytes = 0
         self.released = threading.Event()
 
@@ -138,6 +143,9 @@ class ScriptedEngine:
     ) -> None:
         if asked.path == "/health":
             await self._play(self.health, writer, gone)
+            return
+        if asked.path == "/metrics":
+            await self._play(self.gauges, writer, gone)
             return
         self.asked.append(asked)
         self.running += 1

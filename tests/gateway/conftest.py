@@ -9,7 +9,7 @@ from tests.engines.embedded.engine_process import EngineProcess
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine, wait_until
 from tests.gateway.adapters import write_random_adapter
-from tests.gateway.gateway_process import GatewayProcess, settings_for
+from tests.gateway.gateway_process import PATIENT, GatewayProcess, settings_for
 from tests.gateway.real_engines import MODEL, NAME, RealEngine
 from tests.vllm_engine import VllmEngines
 
@@ -56,6 +56,7 @@ def _gateway(_engine: ScriptedEngine, _weather: ScriptedEngine) -> Iterator[Gate
         body_timeout_s=1.0,
         request_timeout_s=600.0,
         keep_alive_s=20.0,
+        breaker=PATIENT,
     )
     with GatewayProcess(settings) as process:
         yield process

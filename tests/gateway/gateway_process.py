@@ -15,6 +15,7 @@ import msgspec
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.gateway.routing.settings import BreakerSettings
 from penstock.gateway.settings import (
     EngineSettings,
     KeySettings,
@@ -29,6 +30,9 @@ START_S = 30.0
 TOOLS = ("get_current_weather", "calculate_math", "search_database")
 ALICE, BOB, TINY = "ps-alice-secret", "ps-bob-secret", "ps-tiny-secret"
 """Keys of three tenants: alice may do all, bob has no tools, tiny has three requests."""
+
+PATIENT = BreakerSettings(failures=10**9, least=10**9)
+"""A breaker for tests in which one engine fails again and again."""
 
 
 def settings_for(engines: Mapping[str, str], model: str = "scripted", **more: Any) -> Settings:

@@ -17,7 +17,8 @@ ADMIN_ROUTES = (
     ("GET", "/tenants"), ("POST", "/tenants"), ("GET", "/tenants/bob"), ("PATCH", "/tenants/bob"),
     ("GET", "/keys"), ("POST", "/keys"), ("GET", "/keys/x"), ("PATCH", "/keys/x"),
     ("DELETE", "/keys/x"), ("POST", "/keys/x/rotate"), ("GET", "/usage"),
-    ("GET", "/usage/entries"), ("GET", "/openapi.json"),
+    ("GET", "/usage/entries"), ("GET", "/openapi.json"), ("GET", "/engines"),
+    ("POST", "/engines/x/drain"), ("POST", "/engines/x/resume"),
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from tests.fakes.gateway_answers import (
 from tests.fakes.gateway_engine import Act, ScriptedEngine, scripted_engine, wait_until
 from tests.gateway.gateway_process import (
     BOB,
+    PATIENT,
     GatewayProcess,
     RawClient,
     chat_body,
@@ -298,7 +299,8 @@ def test_the_sdk_closing_its_stream_frees_the_engine(
 @pytest.fixture(scope="module")
 def _pair() -> Iterator[tuple[GatewayProcess, ScriptedEngine, ScriptedEngine]]:
     with scripted_engine() as one, scripted_engine() as other:
-        settings = settings_for({"one": one.url, "other": other.url}, request_timeout_s=1.0)
+        engines = {"one": one.url, "other": other.url}
+        settings = settings_for(engines, request_timeout_s=1.0, breaker=PATIENT)
         with GatewayProcess(settings) as process:
             yield process, one, other
 

@@ -3,9 +3,12 @@
 import sys
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import quote
 
+import msgspec
 import typer
 
+from penstock.cli.admin_client import AdminClient, AdminKey, find_admin
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text, terminal
 from penstock.engines import vllm_environment
 from penstock.engines.vllm_environment import ANNOUNCEMENT, VllmMissing
@@ -20,18 +23,35 @@ class Action(StrEnum):
 
     LIST = "list"
     INSTALL = "install"
+    STATE = "state"
+    DRAIN = "drain"
+    RESUME = "resume"
 
 
 def command(
-    action: Annotated[Action, typer.Argument(help="`list`, or `install` one.")] = Action.LIST,
-    name: Annotated[str | None, typer.Argument(help="What to install: vllm.")] = None,
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="`list` what this machine has, or `install` one; `state` of those behind a "
+            "gateway, `drain` or `resume` one."
+        ),
+    ] = Action.LIST,
+    name: Annotated[
+        str | None, typer.Argument(help="What to install (vllm); which engine to drain.")
+    ] = None,
     yes: Yes = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Gateway; else the local stack.")
+    ] = None,
+    admin_key: AdminKey = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show the engines of this machine, or install one.
+    """Show the engines of this machine, install one, or look after those behind a gateway.
 
-    With --json, stdout carries a list of {"name", "installed", "note"}.
+    With --json, stdout carries a list of {"name", "installed", "note"}, or what the gateway says.
     """
+    if action in (Action.STATE, Action.DRAIN, Action.RESUME):
+        return _behind_gateway(find_admin(url, admin_key), action, name, as_json=as_json)
     if action is Action.INSTALL:
         if name != "vllm":
             raise UserError(
@@ -49,6 +69,25 @@ def command(
         return ExitCode.OK
     for row in rows:
         print_text(f"{row['name']:10}{'yes' if row['installed'] else 'no':5}{row['note']}")
+    return ExitCode.OK
+
+
+def _behind_gateway(admin: AdminClient, action: Action, name: str | None, *, as_json: bool) -> int:
+    if action is Action.STATE:
+        found = admin.ask("GET", "/engines")
+        rows = msgspec.convert(found["data"], list[dict[str, object]])
+    elif name is None:
+        raise UserError(f"{action} which engine?", fix="See `penstock engines state`")
+    else:
+        rows = [admin.ask("POST", f"/engines/{quote(name, safe='')}/{action}")]
+    if as_json:
+        print_json(rows)
+        return ExitCode.OK
+    for row in rows:
+        state = "draining" if row["draining"] else "up" if row["up"] else "down"
+        print_text(
+            f"{row['name']:20}{state:10}circuit {row['circuit']:11}{row['outstanding']} requests"
+        )
     return ExitCode.OK
 
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from penstock.gateway.admin_engines import engine_actions
 from penstock.gateway.admin_forms import (
     KeyChange,
     NewKey,
@@ -29,6 +30,7 @@ from penstock.gateway.admin_forms import (
 from penstock.gateway.admin_openapi import Body, admin_document
 from penstock.gateway.admission import Admission
 from penstock.gateway.faults import fault_of
+from penstock.gateway.fleet import Fleet
 from penstock.gateway.replies import fault_reply, json_reply, secret_in
 from penstock.gateway.usage import budget_rows, groups_in, question_in
 from penstock.ground.clock import Clock
@@ -51,6 +53,7 @@ class Admin:
     admission: Admission
     office: Office
     unknown_tools: Callable[[Sequence[str]], list[str]]
+    fleet: Fleet
     wall: Clock = time.time
 
     def routes(self) -> list[BaseRoute]:
@@ -66,6 +69,7 @@ class Admin:
             ("/admin/keys/{id}", "PATCH", self.change_key, KeyChange),
             ("/admin/keys/{id}", "DELETE", self.revoke_key, None),
             ("/admin/keys/{id}/rotate", "POST", self.rotate_key, Rotation),
+            *engine_actions(self.fleet),
             ("/admin/usage", "GET", self.sums, None),
             ("/admin/usage/entries", "GET", self.entries, None),
         )

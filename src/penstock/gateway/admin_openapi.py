@@ -59,6 +59,6 @@ def _operation(path: str, method: str, summary: str) -> dict[str, object]:
         status: {"description": "Error", "content": error}
         for status in ("400", "401", "404", "503")
     }
-    made = method == "POST"
+    made = method == "POST" and not path.startswith("/admin/engines")
     done = {"201" if made else "200": {"description": "Made" if made else "The answer"}}
     return {"summary": summary, "parameters": parameters, "responses": {**done, **failures}}

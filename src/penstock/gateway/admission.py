@@ -191,7 +191,11 @@ class Admission:
 
     def serves_all(self) -> bool:
         """Whether every model has an engine that answers."""
-        return all(any(engine.up for engine in route.engines) for route in self._routes.values())
+        return all(
+            any(engine.up for engine in route.engines)
+            for route in self._routes.values()
+            if route.engines
+        )
 
     def models_of(self, caller: Caller) -> list[ModelSettings]:
         """Return the models this caller may ask for."""

@@ -83,10 +83,14 @@ class Cold:
 
     async def ready(self, request: Request) -> Response:
         """Every model has an engine that answers."""
-        down = self.fleet.down()
-        if self.fleet.is_known and self.admission.serves_all():
-            return json_reply({"status": "ready", "engines_down": down})
-        return json_reply({"status": "starting", "engines_down": down}, status=503)
+        ready = self.fleet.is_known and self.admission.serves_all()
+        state = {
+            "status": "ready" if ready else "starting",
+            "engines_down": self.fleet.down(),
+            "circuits_open": self.fleet.broken(),
+            "engines_draining": self.fleet.drained(),
+        }
+        return json_reply(state, status=200 if ready else 503)
 
     async def scrape(self, request: Request) -> Response:
         """Prometheus metrics."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator
 
@@ -10,29 +11,122 @@ from prometheus_client.metrics_core import Metric as Family
 from penstock.engines.conduit.pool import Pool
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.meters import gauge
+from penstock.gateway.routing.breaker import Breaker, State
+from penstock.gateway.routing.gauges import Work, read_gauges
+from penstock.gateway.routing.settings import BreakerSettings
 from penstock.gateway.settings import EngineSettings
 from penstock.ground import metrics
+from penstock.ground.clock import Clock, monotonic
 from penstock.ground.errors import EngineError, EngineUnavailable, UserError
 
 _PROBE_EVERY_S = 1.0
 _PROBE_TIMEOUT_S = 3.0
+_GAUGES = b"/metrics"
+_MAX_GAUGES = 4 << 20
 _SLOW_PROBES = 3
 """So many probes in a row without an answer in time: a busy engine may miss one or two."""
+
+_SICK = frozenset((502, 503, 504))
+BUSY = frozenset((429, 503))
+"""Answers of an engine that takes no more now: another one may."""
+RETRIES = 2
+"""How often another engine is asked, at most."""
 
 log = logging.getLogger("penstock.gateway")
 
 
 class Engine:
-    """One engine and its connections."""
+    """One engine and its connections.
 
-    __slots__ = ("name", "number", "pool", "probe", "slow_probes", "up")
+    `usable` sums up all that speaks against asking it: it is down, it is drained, its circuit is
+    open. `troubled` says whether a success is worth telling (see `Breaker`).
+    """
 
-    def __init__(self, settings: EngineSettings, number: int) -> None:
+    __slots__ = (
+        "breaker",
+        "draining",
+        "foreign",
+        "heft",
+        "is_compared",
+        "name",
+        "number",
+        "pool",
+        "probe",
+        "slow_probes",
+        "troubled",
+        "up",
+        "usable",
+        "work",
+    )
+
+    def __init__(self, settings: EngineSettings, number: int, breaker: Breaker) -> None:
         self.name, self.number = settings.name, number
         self.probe = settings.probe.encode()
         self.pool = Pool(settings.url, _credentials(settings), settings.name)
         self.up = True  # until a probe or a request says otherwise
         self.slow_probes = 0
+        self.breaker, self.work = breaker, Work()
+        self.draining = False
+        self.is_compared = False
+        """Whether there are others to choose among, so that its gauges matter."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what probes, gauges, breaker and operator say."""
+        breaker = self.breaker
+        self.troubled = breaker.troubled
+        self.usable = self.up and not self.draining and breaker.lets_in
+        # Who waits for a trial gets the next request: else it might never be tried.
+        waits = breaker.state is State.HALF_OPEN
+        self.foreign = -math.inf if waits else self.work.foreign
+        self.heft = self.work.heft
+
+    def seen(self, *, up: bool) -> None:
+        """A probe or a request has shown whether anybody listens."""
+        if up and not self.up:
+            self.breaker.close()  # it has been started again
+        self.up = up
+        self.refresh()
+
+    def lost(self, error: EngineError) -> None:
+        """A request has not been answered to its end."""
+        if isinstance(error, EngineUnavailable):
+            self.seen(up=False)  # nobody listens: the probes say when somebody does again
+        else:
+            self.failed()
+
+    def answered(self, status: int) -> None:
+        """A request was answered to its end; a 500 may be the request's own fault."""
+        if status in _SICK:
+            self.failed()
+        elif self.troubled:
+            self.succeeded()
+
+    def failed(self) -> None:
+        """A request has failed by its fault."""
+        before = self.breaker.state
+        self.breaker.failed()
+        if self.breaker.state is not before:
+            log.warning("engine %s fails: its circuit is open", self.name)
+        self.refresh()
+
+    def succeeded(self) -> None:
+        """A request was answered well."""
+        before = self.breaker.state
+        self.breaker.succeeded()
+        if self.breaker.state is not before:
+            log.warning("engine %s answers again: its circuit is closed", self.name)
+        self.refresh()
+
+    def chosen(self) -> None:
+        """A request is on its way; worth calling only while `troubled`."""
+        self.breaker.let_in()
+        self.refresh()
+
+    def drain(self, *, on: bool) -> None:
+        """Give it no new requests, or give it some again; those it has are finished."""
+        self.draining = on
+        self.refresh()
 
 
 def _credentials(settings: EngineSettings) -> dict[str, str]:
@@ -51,15 +145,32 @@ def _credentials(settings: EngineSettings) -> dict[str, str]:
 class Fleet:
     """All engines by name."""
 
-    def __init__(self, engines: Iterable[EngineSettings]) -> None:
+    def __init__(
+        self,
+        engines: Iterable[EngineSettings],
+        rules: BreakerSettings = BreakerSettings(),  # noqa: B008  frozen
+        *,
+        clock: Clock = monotonic,
+    ) -> None:
         self._engines = {
-            settings.name: Engine(settings, number) for number, settings in enumerate(engines)
+            settings.name: Engine(settings, number, Breaker(rules, clock))
+            for number, settings in enumerate(engines)
         }
         self.is_known = False  # whether every engine was probed once
 
     def named(self, names: Iterable[str]) -> tuple[Engine, ...]:
-        """Return the engines with these names."""
-        return tuple(self._engines[name] for name in names)
+        """Return the engines with these names; among several the gauges help to choose."""
+        found = tuple(self._engines[name] for name in names)
+        for engine in found:
+            engine.is_compared = engine.is_compared or len(found) > 1
+        return found
+
+    def find(self, name: str) -> Engine | None:
+        """Return the engine of this name."""
+        return self._engines.get(name)
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter(self._engines.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,16 +178,29 @@ class Fleet:
         return tuple(self._engines)
 
     def gauges(self) -> Iterator[Family]:
-        """Health and outstanding work of every engine, for Prometheus."""
+        """Health, work and circuit of every engine, for Prometheus."""
         up, outstanding = gauge(metrics.ENGINE_UP), gauge(metrics.ENGINE_OUTSTANDING)
-        for engine in self._engines.values():
+        foreign, circuit = gauge(metrics.ENGINE_FOREIGN), gauge(metrics.ENGINE_CIRCUIT)
+        draining = gauge(metrics.ENGINE_DRAINING)
+        for engine in self:
             up.add_metric([engine.name], float(engine.up))
             outstanding.add_metric([engine.name], engine.pool.outstanding)
-        yield from (up, outstanding)
+            foreign.add_metric([engine.name], engine.work.foreign)
+            circuit.add_metric([engine.name], float(engine.breaker.state))
+            draining.add_metric([engine.name], float(engine.draining))
+        yield from (up, outstanding, foreign, circuit, draining)
 
     def down(self) -> tuple[str, ...]:
         """Return the names of the engines that do not answer."""
-        return tuple(engine.name for engine in self._engines.values() if not engine.up)
+        return tuple(engine.name for engine in self if not engine.up)
+
+    def broken(self) -> tuple[str, ...]:
+        """Return the names of the engines whose circuit is not closed."""
+        return tuple(e.name for e in self if e.breaker.state is not State.CLOSED)
+
+    def drained(self) -> tuple[str, ...]:
+        """Return the names of the engines that get no new requests."""
+        return tuple(engine.name for engine in self if engine.draining)
 
     def up(self) -> frozenset[str]:
         """Return the names of the engines that have answered; none before all were asked."""
@@ -92,72 +216,107 @@ class Fleet:
 
     async def probe_all(self) -> None:
         """Probe every engine once."""
-        await asyncio.gather(*(self._probe(engine) for engine in self._engines.values()))
+        await asyncio.gather(*(self._probe(engine) for engine in self))
         self.is_known = True
 
     async def _probe(self, engine: Engine) -> None:
-        probe = _Probe()
-        exchange = engine.pool.get(engine.probe, probe)
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                healthy = await probe.answer
+        answer = await _fetch(engine, engine.probe, _PROBE_TIMEOUT_S)
+        if answer is not None:
             engine.slow_probes = 0
-        except TimeoutError:
-            engine.pool.cancel(exchange)
+            healthy = answer.status == 200
+        else:
             engine.slow_probes += 1
             healthy = engine.up and engine.slow_probes < _SLOW_PROBES
         if healthy != engine.up:
             log.warning("engine %s is %s", engine.name, "up" if healthy else "down")
-        engine.up = healthy
+        engine.breaker.tick()
+        engine.seen(up=healthy)
+        if engine.is_compared:
+            await self._read_gauges(engine)
+            engine.refresh()
+
+    @staticmethod
+    async def _read_gauges(engine: Engine) -> None:
+        answer = await _fetch(engine, _GAUGES, _PROBE_EVERY_S) if engine.up else None
+        reading = read_gauges(b"".join(answer.pieces)) if answer is not None else None
+        if reading is None:
+            engine.work.miss()
+        else:
+            engine.work.learn(reading, engine.pool.outstanding)
 
     async def close(self) -> None:
         """Close all connections."""
-        for engine in self._engines.values():
+        for engine in self:
             await engine.pool.close()
 
 
+async def _fetch(engine: Engine, path: bytes, limit_s: float) -> "_Probe | None":
+    """Return what a GET of `path` gave; none where it took too long."""
+    probe = _Probe()
+    exchange = engine.pool.get(path, probe)
+    try:
+        async with asyncio.timeout(limit_s):
+            await probe.ended
+    except TimeoutError:
+        engine.pool.cancel(exchange)
+        return None
+    return probe
+
+
 def least_busy(engines: tuple[Engine, ...], tried: tuple[Engine, ...] = ()) -> Engine:
-    """Return the live engine with the least outstanding work, passing over those `tried`.
+    """Return the usable engine with the least work, passing over those `tried`.
 
     Raises:
         EngineUnavailable: none is left.
     """
     best = None
     for engine in engines:
-        if engine.up and engine not in tried:
-            outstanding = engine.pool.outstanding
-            if best is None or outstanding < best.pool.outstanding:
-                best = engine
+        if not engine.usable or engine in tried:
+            continue
+        if best is None or (
+            (engine.pool.outstanding + engine.foreign) * engine.heft
+            < (best.pool.outstanding + best.foreign) * best.heft
+        ):
+            best = engine
     if best is None:
-        names = ", ".join(engine.name for engine in engines)
-        raise EngineUnavailable(
-            "no engine can answer now", why=f"{names} is starting, restarting or gone"
-        )
+        raise none_left(engines)
+    if best.troubled:
+        best.chosen()
     return best
 
 
+def none_left(engines: tuple[Engine, ...]) -> EngineUnavailable:
+    """Return the error for a request that none of these engines can take."""
+    names = ", ".join(engine.name for engine in engines)
+    return EngineUnavailable("no engine can answer now", why=f"{names}: starting, gone or failing")
+
+
 class _Probe:
-    """Sink that only looks at the status."""
+    """Sink that keeps the status and a bounded body."""
 
     takes_framed = False
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._status = 0
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.status = 0
+        self.pieces: list[bytes] = []
+        self._room = _MAX_GAUGES
 
     def on_head(self, head: Head) -> None:
-        self._status = head.status
+        self.status = head.status
 
     def on_events(self, framed: bytes) -> None:
         pass
 
     def on_bytes(self, payload: bytes) -> None:
-        pass
+        self._room -= len(payload)
+        if self._room > 0:
+            self.pieces.append(payload)
 
     def on_end(self) -> None:
-        if not self.answer.done():
-            self.answer.set_result(self._status == 200)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def on_lost(self, error: EngineError) -> None:
-        if not self.answer.done():
-            self.answer.set_result(False)
+        self.status = 0
+        self.on_end()

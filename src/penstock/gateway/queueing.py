@@ -162,8 +162,8 @@ class Lines:
         settings = self._settings
 
         def places() -> int:
-            up = sum(engine.up for engine in engines)
-            return settings.max_running * (up or len(engines))  # with none up, each is told so
+            up = sum(engine.usable for engine in engines)
+            return settings.max_running * (up or len(engines))  # with none, each is told so
 
         def wake() -> None:
             asyncio.get_running_loop().call_soon(line.serve)

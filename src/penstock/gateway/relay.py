@@ -16,7 +16,7 @@ from penstock.gateway.admission import Route
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.charges import Charge
 from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
-from penstock.gateway.fleet import Engine, least_busy
+from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
 from penstock.gateway.passage import Passage, Usage, read_usage
 from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
 
@@ -112,6 +112,8 @@ class Relay:
         if not self._is_stream():
             self._answer_plain(b"".join(self._parts))
         elif self._passage.done:
+            if self._engine.troubled:
+                self._engine.answered(200)
             self._close_stream("complete")
         else:
             self.on_lost(EngineDied("the engine ended its stream early"))
@@ -120,24 +122,30 @@ class Relay:
         """Sink: the engine is gone; ask another one while the client has seen nothing."""
         if not self._open:
             return
-        if isinstance(error, EngineUnavailable):
-            self._engine.up = False
+        self._engine.lost(error)
         if self._started:
             event = stream_event(error)
             self._write(framed(event) if self._client.takes_chunks else event)
             self._close_stream("engine_died")
             return
-        self._tried = (*self._tried, self._engine)
-        self._parts, self._size, self._head = [], 0, None
-        if self._order.streams:
-            self._passage = Passage(hide_usage=self._order.hide_usage)
-        try:
-            self._engine = least_busy(self._order.route.engines, self._tried)
-        except EngineUnavailable:
+        if not self._ask_another():
             self._settle("engine_died")
             self._client.fail(fault_of(error))
-            return
+
+    def _ask_another(self) -> bool:
+        """Ask an engine that was not asked yet; false where there is none, or enough were."""
+        tried = (*self._tried, self._engine)
+        if len(tried) > RETRIES:
+            return False
+        try:
+            self._engine = least_busy(self._order.route.engines, tried)
+        except EngineUnavailable:
+            return False
+        self._tried, self._parts, self._size, self._head = tried, [], 0, None
+        if self._order.streams:
+            self._passage = Passage(hide_usage=self._order.hide_usage)
         self._exchange = self._ask()
+        return True
 
     # Answer: the client's side
 
@@ -152,6 +160,8 @@ class Relay:
         if not self._open:
             return
         self._engine.pool.cancel(self._exchange)
+        if self._head is None:
+            self._engine.failed()
         if self._started:
             event = b"data: " + fault_of(TimeoutError()).body + b"\n\n"
             self._write(framed(event) if self._client.takes_chunks else event)
@@ -204,6 +214,10 @@ class Relay:
 
     def _answer_plain(self, body: bytes) -> None:
         status = self._head.status if self._head else 502
+        if status != 200 or self._engine.troubled:
+            self._engine.answered(status)
+        if status in BUSY and self._ask_another():
+            return
         if status != 200 and not (concerns_request(status) and is_openai_error(body)):
             self._settle("engine_refused")
             why = f"the engine answered {status}"

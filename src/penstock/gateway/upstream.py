@@ -9,10 +9,10 @@ from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.charges import Charge
-from penstock.gateway.fleet import Engine, least_busy
+from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
 from penstock.gateway.line import Line
 from penstock.gateway.queueing import place_for
-from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
+from penstock.ground.errors import EngineError, EngineRefused, EngineUnavailable
 
 _HIGH_WATER = 1 << 18
 _MAX_ERROR_BODY = 1 << 20
@@ -69,14 +69,13 @@ class Upstream:
                 while (piece := await inbox.next()) is not None:
                     begun = True
                     yield piece
+                if engine.troubled:
+                    engine.answered(200)
                 return
-            except (EngineUnavailable, EngineDied) as error:
-                if begun:
-                    raise
-                if isinstance(error, EngineUnavailable):
-                    engine.up = False
+            except EngineError as error:
+                _tell(engine, error)
                 tried = (*tried, engine)
-                other = self._another(tried)
+                other = None if begun or not _is_worth_it(error) else self._another(tried)
                 if other is None:
                     raise
                 engine = other
@@ -84,10 +83,24 @@ class Upstream:
                 engine.pool.cancel(exchange)
 
     def _another(self, tried: tuple[Engine, ...]) -> Engine | None:
+        if len(tried) > RETRIES:
+            return None
         try:
             return least_busy(self._route.engines, tried)
         except EngineUnavailable:
             return None
+
+
+def _tell(engine: Engine, error: EngineError) -> None:
+    if isinstance(error, EngineRefused):
+        engine.answered(error.status)
+    else:
+        engine.lost(error)
+
+
+def _is_worth_it(error: EngineError) -> bool:
+    """Whether another engine may answer what this one did not."""
+    return not isinstance(error, EngineRefused) or error.status in BUSY
 
 
 class _Inbox:

@@ -44,6 +44,17 @@ ENGINE_UP = Metric("penstock_engine_up", "1 when the engine answers its health c
 ENGINE_OUTSTANDING = Metric(
     "penstock_engine_outstanding", "Requests now out to the engine", ("engine",)
 )
+ENGINE_FOREIGN = Metric(
+    "penstock_engine_foreign",
+    "Requests the engine has from others, by its gauges",
+    ("engine",),
+)
+ENGINE_CIRCUIT = Metric(
+    "penstock_engine_circuit", "Circuit breaker: 0 closed, 1 half open, 2 open", ("engine",)
+)
+ENGINE_DRAINING = Metric(
+    "penstock_engine_draining", "1 while the engine is given no new requests", ("engine",)
+)
 CONNECTIONS = Metric("penstock_connections", "Client connections now open")
 QUEUE_LENGTH = Metric(
     "penstock_queue_length", "Requests that wait because the engines are full", ("tenant",)
@@ -73,6 +84,9 @@ ALL = (
     TTFT_SECONDS,
     ENGINE_UP,
     ENGINE_OUTSTANDING,
+    ENGINE_FOREIGN,
+    ENGINE_CIRCUIT,
+    ENGINE_DRAINING,
     CONNECTIONS,
     QUEUE_LENGTH,
     QUEUE_SECONDS,

@@ -45,7 +45,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.wiring.limits import open_admission
 
     settings = read_settings(settings_path)
-    fleet = Fleet(settings.engines)
+    fleet = Fleet(settings.engines, settings.breaker)
 
     def gauges() -> list[Family]:
         connections = gauge(metrics.CONNECTIONS)
@@ -73,7 +73,7 @@ def run_gateway(settings_path: Path) -> int:
         request_timeout_s=settings.request_timeout_s,
         further=(
             McpServer(admission, toolboxes, charges, turns.bounds).route(),
-            *(_registry_routes(office, admission, turns) if office else ()),
+            *(_registry_routes(office, admission, turns, fleet) if office else ()),
         ),
     )
     cache = open_cache(settings, meters, registry)
@@ -148,10 +148,12 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     )
 
 
-def _registry_routes(office: Office, admission: Admission, turns: Turns) -> tuple[BaseRoute, ...]:
+def _registry_routes(
+    office: Office, admission: Admission, turns: Turns, fleet: Fleet
+) -> tuple[BaseRoute, ...]:
     from penstock.gateway.admin import Admin
     from penstock.gateway.usage import OwnUsage
 
     own = OwnUsage(admission, office.usage, office.books)
-    admin = Admin(admission, office, turns.unknown)
+    admin = Admin(admission, office, turns.unknown, fleet)
     return (own.route(), *admin.routes())
