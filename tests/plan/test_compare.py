@@ -21,9 +21,10 @@ def tiers(plan: Plan) -> list[Report]:
 
 
 def test_the_cheapest_is_marked(tiers: list[Report]) -> None:
-    head, *rows = table(tiers)
+    head, *rows, old = table(tiers)
     assert head.startswith("plan")
     assert [row.endswith("<- cheapest") for row in rows] == [True, False, False]
+    assert "older than 90 days" in old
 
 
 def test_a_plan_that_serves_nothing_has_no_figures(plan: Plan) -> None:

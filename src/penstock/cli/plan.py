@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from penstock.sizing import here
 from penstock.sizing.calibration import Calibration, read_calibration
 from penstock.sizing.choice import choose
 from penstock.sizing.demand import Demand
+from penstock.wiring.aws import quota_value
 from penstock.wiring.pictures import write_picture
 
 Files = Annotated[
@@ -54,6 +56,9 @@ Plot = Annotated[
         help="Draw cost, latency and memory: an .svg or .png file, or - for the terminal.",
     ),
 ]
+Quotas = Annotated[
+    bool, typer.Option("--quotas", help="Ask AWS for your service quotas, with your credentials.")
+]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; else the manifest's.")]
 
 
@@ -65,6 +70,7 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     compare: Compare = False,
     split: Split = None,
     plot: Plot = None,
+    quotas: Quotas = False,
     region: Region = None,
     as_json: AsJson = False,
 ) -> int:
@@ -75,6 +81,8 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     wishes = Wishes(region, explore, extrapolate)
     manifests: list[Path | None] = [*files] if files else [None]
     reports = [plan(file, wishes) for file in manifests]
+    if quotas:
+        reports = [_with_quota(report) for report in reports]
     shares = _shares(split, compare=compare)
     if as_json:
         _print_data(reports, shares)
@@ -113,6 +121,14 @@ def plan(file: Path | None, wishes: Wishes) -> Report:
     )
     choice = choose(demand, catalogue, calibration)
     return make_report(manifest.name, demand, choice, (catalogue, calibration), around)
+
+
+def _with_quota(report: Report) -> Report:
+    quota = report.quota
+    if quota is None:
+        return report
+    has = quota_value(quota.service, quota.name, report.demand.region)
+    return replace(report, quota=replace(quota, has=has))
 
 
 def _shares(split: str | None, *, compare: bool) -> tuple[float, ...]:

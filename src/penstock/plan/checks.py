@@ -1,6 +1,7 @@
 """What can be known to go wrong before a dollar is spent: limits, quotas, gates, old prices."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 from penstock.catalog.catalogue import Catalogue
@@ -8,6 +9,31 @@ from penstock.sizing.candidate import Candidate
 from penstock.sizing.demand import Demand
 
 _BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A service quota by the name that AWS's console shows, and how much of it is needed.
+
+    `has` is the account's value; None where nobody asked, or AWS lists no such quota.
+    """
+
+    service: str
+    name: str
+    needs: float
+    unit: str
+    has: float | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the account is known to have too little of it."""
+        return self.has is not None and self.has < self.needs
+
+    def __str__(self) -> str:
+        known = "yours is not known (--quotas asks AWS)"
+        if self.has is not None:
+            known = f"yours is {self.has:g}" + (": ask for more first" if self.is_short else "")
+        return f"{self.service} '{self.name}': {self.needs:g} {self.unit} needed, {known}"
 
 
 def warnings(
@@ -28,7 +54,7 @@ def stale_prices(best: Candidate, today: date) -> Iterator[str]:
     """The parts of the bill whose price is older than 90 days."""
     for item in best.bill.stale(today):
         days = (today - item.dated.as_of).days
-        yield f"the price of {item.name} is {days} days old ({item.dated.as_of})"
+        yield f"{item.name}: {days} days ({item.dated.as_of})"
 
 
 def unchecked_figures(best: Candidate, catalogue: Catalogue) -> Iterator[str]:
@@ -44,14 +70,14 @@ def unchecked_figures(best: Candidate, catalogue: Catalogue) -> Iterator[str]:
         yield f"the shape of {best.served.shape.id}"
 
 
-def quota(best: Candidate) -> str:
-    """The service quota that the answer draws on, and how much of it."""
+def quota(best: Candidate) -> Quota:
+    """The service quota that the answer draws on."""
     option = best.option
     if option.place.startswith("sagemaker"):
-        return f"SageMaker quota '{option.name} for endpoint usage': {best.machines} or more"
+        return Quota("sagemaker", f"{option.name} for endpoint usage", best.machines, "of them")
     kind = "P" if option.instance.family.startswith("p") else "G and VT"
     vcpus = best.machines * option.instance.vcpus
-    return f"EC2 quota 'Running On-Demand {kind} instances': {vcpus} vCPUs or more"
+    return Quota("ec2", f"Running On-Demand {kind} instances", vcpus, "vCPUs")
 
 
 def _model(demand: Demand, has_hub_token: bool) -> Iterator[str]:

@@ -22,6 +22,9 @@ def table(reports: Sequence[Report]) -> Iterator[str]:
         mark = "  <- cheapest" if cheapest is not None and number == cheapest + 1 else ""
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield ("  ".join(cells) + mark).rstrip()
+    old = sum(len(report.stale) for report in reports)
+    if old:
+        yield f"{old} prices in these plans are older than 90 days; `penstock catalog refresh`"
 
 
 def routing(reports: Sequence[Report], shares: Sequence[float]) -> dict[str, float]:
@@ -75,7 +78,7 @@ def _row(report: Report) -> tuple[str, ...]:
     return (
         *start,
         f"{best.machines} x {best.option.name}",
-        f"{bill.usd_per_month:,.0f}{'*' if bill.unchecked else ''}",
+        f"{bill.usd_per_month:,.0f}{'*' if bill.spread[1] > bill.spread[0] * 1.01 else ''}",
         f"{bill.per_thousand_requests(rate):,.3f}",
         f"{bill.per_million_tokens(rate, tokens):,.3f}",
         f"{best.ttft_ms_p95.middle:,.0f} ms",

@@ -35,9 +35,16 @@ def find_shape(manifest: Manifest, catalogue: Catalogue, hub_cache: Path) -> Mod
     """The shape of the manifest's model.
 
     Raises:
-        UserError: nobody here knows the model; the nearest known ids are named.
+        UserError: nobody here knows the model (the nearest known ids are named), or it runs
+            elsewhere already.
     """
     name = manifest.model.id
+    if manifest.engine_kind == "openai":
+        raise UserError(
+            f"there is nothing to plan for {manifest.name}",
+            why="engine.kind is openai: a server that runs already computes the tokens",
+            fix="Set engine.kind: vllm to plan machines for the model.",
+        )
     if name == SHIPPED_MODEL:
         config = files("penstock.engines.embedded").joinpath("model", "config.json")
         return shape_from_config(name, json.loads(config.read_text("utf-8")))

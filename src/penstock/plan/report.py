@@ -1,6 +1,6 @@
 """The answer as plain data: what `--json` prints and everything else is drawn from."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 
 from penstock.catalog.catalogue import Catalogue
@@ -29,6 +29,7 @@ class Report:
     stale: tuple[str, ...]
     unchecked: tuple[str, ...]
     here: Here | None = None
+    quota: checks.Quota | None = None
 
     @property
     def trial(self) -> bool:
@@ -82,6 +83,7 @@ def make_report(
         stale=tuple(checks.stale_prices(best, around.today)) if best else (),
         unchecked=tuple(checks.unchecked_figures(best, catalogue)) if best else (),
         here=around.here,
+        quota=checks.quota(best) if best else None,
     )
 
 
@@ -140,8 +142,8 @@ def as_data(report: Report) -> dict[str, object]:
         "warnings": list(report.warnings),
         "stale_prices": list(report.stale),
         "unchecked": list(report.unchecked),
-        "quota": checks.quota(report.best) if report.best else None,
         "here": here_data(report.here) if report.here else None,
+        "quota": asdict(report.quota) if report.quota else None,
         "fitted_on": report.calibration.fitted_on,
     }
 

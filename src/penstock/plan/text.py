@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from penstock.plan import checks
+from penstock.catalog.records import STALE_AFTER_DAYS
 from penstock.plan.report import Report, comparisons
 from penstock.sizing.calibration import Interval
 from penstock.sizing.candidate import Candidate, Fallen
@@ -30,7 +30,11 @@ def lines(report: Report) -> Iterator[str]:
         yield from _alternatives(report)
     yield from _fallen(report.choice.fallen)
     yield from _block("know", (*comparisons(report), *report.warnings))
-    yield from _block("old", report.stale)
+    if report.stale:
+        yield ""
+        yield _row(
+            "old", f"prices of more than {STALE_AFTER_DAYS} days: {', '.join(report.stale)}"
+        )
     if report.unchecked:
         yield ""
         yield _row("*", f"not checked against a source: {', '.join(report.unchecked)}")
@@ -65,15 +69,15 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
     )
     bill, rate = best.bill, demand.requests_per_minute
     tokens = demand.load.prompt + demand.load.output
-    star = "*" if bill.unchecked else ""
+    least, most = bill.spread
+    star = "*" if most > least * 1.01 else ""
     yield _row(
         "cost",
         f"{bill.usd_per_hour:,.2f} USD/h, {bill.usd_per_month:,.0f} USD/month{star}; "
         f"{bill.per_thousand_requests(rate):,.3f} USD for 1,000 requests, "
         f"{bill.per_million_tokens(rate, tokens):,.3f} for a million tokens",
     )
-    if bill.unchecked:
-        least, most = bill.spread
+    if star:
         yield _row("", f"* rests on unchecked prices: {least:,.0f} to {most:,.0f} USD/month")
     machine = bill.items[0]
     rest = bill.usd_per_month - bill.month(machine)
@@ -82,7 +86,7 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
         "",
         f"machines {bill.month(machine):,.0f}{note}, gateway and network {rest:,.0f} USD/month",
     )
-    yield _row("quota", checks.quota(best))
+    yield _row("quota", str(report.quota))
 
 
 def _trial(report: Report) -> Iterator[str]:

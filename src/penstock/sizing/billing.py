@@ -30,13 +30,14 @@ def machine_item(
     if price is None:
         raise ValueError(f"the price of {name} is unknown")
     usd, notes = price.usd_per_hour, [] if own else [f"price of {HOME_REGION}"]
-    spot = 0.0
+    spot, dated = 0.0, price.dated
     if demand.spot_share and not place.startswith("sagemaker"):
         saving = catalogue.spot.get((name, demand.region)) or catalogue.spot.get(
             (name, HOME_REGION)
         )
         if saving:
             spot = saving.saving
+            dated = min(price.dated, saving.dated, key=lambda each: each.as_of)
             notes.append(
                 f"{demand.spot_share:.0%} on spot at {saving.saving:.0%} off as of "
                 f"{saving.dated.as_of}, taken away {saving.interruption} of the time"
@@ -49,7 +50,7 @@ def machine_item(
     sleeps = demand.least_machines == 0 and place != "sagemaker realtime"
     stops = sleeps or demand.hours_per_day < 24
     checked = own and catalogue.is_checked(price.dated)
-    return Item(name, machines, usd, price.dated, checked, stops, "; ".join(notes))
+    return Item(name, machines, usd, dated, checked, stops, "; ".join(notes))
 
 
 def _around(place: str, demand: Demand, catalogue: Catalogue) -> list[Item]:

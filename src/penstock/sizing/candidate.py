@@ -139,7 +139,7 @@ def _count(option: Option, copy: Copy, scales: Scales) -> Candidate | Fallen:
         return Fallen(option, why)
     price, _ = catalogue.price(option.name, demand.region)
     if price is None:
-        return Fallen(option, f"the price of {option.name} is unknown")
+        return Fallen(option, "its price is unknown")
     return _candidate(option, copy, machines, scales)
 
 

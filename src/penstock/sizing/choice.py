@@ -124,6 +124,8 @@ def _nearest(demand: Demand, catalogue: Catalogue, calibration: Calibration) -> 
 
 def _changes(demand: Demand, fitting: int) -> Iterator[tuple[str, Demand]]:
     """One thing changed at a time, then what has to give way with it."""
+    if demand.place == "sagemaker serverless":
+        yield "target.mode: realtime", replace(demand, place="sagemaker realtime")
     quantised = [(f"quantization: {q}", replace(demand, quantization=q)) for q in ("fp8", "awq")]
     free = replace(demand, layout=replace(demand.layout, tensor_parallel=1))
     yield from quantised
