@@ -174,11 +174,12 @@ class Hours:
     async def keep(self) -> None:
         """Count for ever; run it as a task."""
         while True:
+            ran = bool(self._running())
             try:
                 await self.step()
             except StoreUnavailable as error:
                 log.warning("the engines' hours are not counted now: %s", error)
-            await asyncio.sleep(_EVERY_S if self._running() else _SOON_S)
+            await asyncio.sleep(_EVERY_S if ran else _SOON_S)
 
     async def step(self, *, ends: bool = False) -> None:
         """Look at every engine once; `ends` closes the spans that this gateway leads.
