@@ -1,7 +1,7 @@
 """Who asks, may they, and for what: decided from memory, without waiting for anything."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from penstock.chat.request import Traits
@@ -15,7 +15,7 @@ from penstock.registry.directory import Directory
 from penstock.registry.gate import Gate
 from penstock.registry.keys import digest_of
 from penstock.registry.purse import Purse
-from penstock.registry.records import KeyRecord, Limits, Policy, Price
+from penstock.registry.records import KeyRecord, Limits, Policy, Price, TenantRecord
 from penstock.registry.stores.changes import Changes
 
 
@@ -58,6 +58,8 @@ class Admission:
             admin = KeyRecord("admin", settings.admin, "", None, source="manifest")
             self.directory.put((), (admin,))
         self._callers: dict[bytes, Caller] = {}
+        self.tokens: Callable[[bytes], KeyRecord | None] | None = None
+        """Opens bearer tokens, where there is somebody who issues them."""
         self._accounts: dict[str, Account] = {}
         self._models = {model.name: model for model in settings.models}
         self._routes = {
@@ -90,8 +92,10 @@ class Admission:
                 fix="Send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`",
             )
         digest = digest_of(secret)
-        caller = self._callers.get(digest) or self._find(digest)
+        caller = self._callers.get(digest) or self._find(digest) or self._opened(secret, digest)
         if caller is None or (caller.ends_s != math.inf and self._wall() >= caller.ends_s):
+            if caller is not None and self.tokens is not None:
+                self.tokens(secret)  # which knows better why a token has ended
             raise NotAllowed(
                 "this API key is not known", fix="Check it, or ask your operator for one"
             )
@@ -107,12 +111,31 @@ class Admission:
         tenant = self.directory.tenants.get(key.tenant or "") if key else None
         if key is None or tenant is None:
             return None
+        caller = self._callers[digest] = self._caller(key, tenant)
+        return caller
+
+    def _caller(self, key: KeyRecord, tenant: TenantRecord) -> Caller:
         accounts = (
             self._account(f"tenant:{tenant.name}", tenant.policy),
             self._account(f"key:{key.id}", key.policy),
         )
-        caller = self._callers[digest] = Caller(key, tenant, accounts)
+        return Caller(key, tenant, accounts)
+
+    def _opened(self, secret: bytes, digest: bytes) -> Caller | None:
+        """Return whose token this is; it is known by its digest from then on."""
+        record = self.tokens(secret) if self.tokens is not None else None
+        if record is None:
+            return None
+        tenant = self.directory.tenants.get(record.tenant or "")
+        if tenant is None or tenant.disabled:
+            raise NotAllowed("this token is not accepted", why="its tenant is not known here")
+        caller = self._callers[digest] = self._caller(record, tenant)
         return caller
+
+    def forget(self, digests: Iterable[bytes]) -> None:
+        """Look keys and tokens up anew when they come again."""
+        for digest in digests:
+            self._callers.pop(digest, None)
 
     def _account(self, scope: str, policy: Policy) -> Account:
         account = self._accounts.get(scope)
@@ -127,8 +150,7 @@ class Admission:
         """Take over changed tenants and keys; they hold from the next request on."""
         self.directory.put(changes.tenants, changes.keys)
         names = {tenant.name for tenant in changes.tenants}
-        for key in changes.keys:
-            self._callers.pop(bytes.fromhex(key.digest), None)
+        self.forget(bytes.fromhex(key.digest) for key in changes.keys)
         if names:
             stale = [digest for digest, caller in self._callers.items() if caller.name in names]
             for digest in stale:

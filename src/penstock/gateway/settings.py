@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from penstock.chat.tools.described import SourceSettings
+from penstock.gateway.identity_settings import KeySourceSettings
 from penstock.gateway.routing.settings import BreakerSettings
 from penstock.registry.records import (
     Budgets,
@@ -164,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
     breaker: BreakerSettings = BreakerSettings()
+    key_sources: KeySourceSettings = KeySourceSettings()
     queue: QueueSettings | None = None
     """None: requests go to the engines at once, which queue them."""
 

@@ -74,6 +74,16 @@ CACHE_REQUESTS = Metric(
 CACHE_ENTRIES = Metric("penstock_cache_entries", "Answers now kept in this gateway's memory")
 CACHE_BYTES = Metric("penstock_cache_bytes", "Room they take, bytes")
 CACHE_EVICTED = Metric("penstock_cache_evicted_total", "Answers that left for want of room")
+KEY_SOURCE_UP = Metric(
+    "penstock_key_source_up",
+    "1 when the last refresh of keys from elsewhere (`aws`, `oidc`) went well",
+    ("source",),
+)
+KEY_SOURCE_AGE = Metric(
+    "penstock_key_source_age_seconds",
+    "Time since the last refresh that went well, seconds",
+    ("source",),
+)
 
 ALL = (
     REQUESTS,
@@ -96,4 +106,6 @@ ALL = (
     CACHE_ENTRIES,
     CACHE_BYTES,
     CACHE_EVICTED,
+    KEY_SOURCE_UP,
+    KEY_SOURCE_AGE,
 )

@@ -4,11 +4,14 @@ A setting that would have no effect is a mistake here, for nothing is ignored in
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
-from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
 
-from penstock.manifest.fields import Path, dotted
+from penstock.manifest.customer_checks import (
+    check_key_sources,
+    check_priced_and_limited,
+    check_prices,
+)
+from penstock.manifest.fields import Path
+from penstock.manifest.flaws import NO_URL, Flaw, http_url, unknown_name
 from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Manifest
 
 ENGINE_SETTINGS = {
@@ -45,15 +48,6 @@ OWN_ARGUMENTS = {
 """Engine arguments that Penstock sets itself, and the field they come from."""
 
 
-class Flaw(NamedTuple):
-    """Something that does not fit, where it stands, and how to mend it."""
-
-    path: Path
-    what: str
-    fix: str = ""
-    example: str = ""
-
-
 def check(manifest: Manifest) -> list[Flaw]:
     """Everything in `manifest` that does not fit something else in it."""
     checks = (
@@ -65,8 +59,9 @@ def check(manifest: Manifest) -> list[Flaw]:
         _adapters,
         _tenants,
         _tool_sources,
-        _prices,
-        _priced_and_limited,
+        check_key_sources,
+        check_prices,
+        check_priced_and_limited,
         _cache,
         _target,
         _load,
@@ -86,8 +81,8 @@ def _engine_address(manifest: Manifest) -> Iterator[Flaw]:
         yield Flaw(
             ("engine",), "engine.kind openai needs engine.url", fix, "url: http://127.0.0.1:11434"
         )
-    elif not (url := _http_url(engine.url)):
-        yield Flaw(("engine", "url"), *_NO_URL)
+    elif not (url := http_url(engine.url)):
+        yield Flaw(("engine", "url"), *NO_URL)
     elif url.path.rstrip("/").endswith("/v1"):
         yield Flaw(("engine", "url"), "engine.url ends in /v1", "Leave /v1 out: it is added.")
     elif url.hostname in ("127.0.0.1", "localhost") and url.port == manifest.gateway.port:
@@ -193,47 +188,16 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
         for index, model in enumerate(tenant.models):
             if model != "*" and model not in known and not foreign:
                 path = ("tenants", name, "models", index)
-                yield _unknown_name(path, "model or adapter", model, known)
+                yield unknown_name(path, "model or adapter", model, known)
         for index, tool in enumerate(tenant.tools):
             if tool not in BUILT_IN_TOOLS and tool.partition(".")[0] not in manifest.tools:
                 path = ("tenants", name, "tools", index)
-                yield _unknown_name(path, "tool", tool, [*BUILT_IN_TOOLS, *manifest.tools])
+                yield unknown_name(path, "tool", tool, [*BUILT_IN_TOOLS, *manifest.tools])
         for kind in ("tool_secrets", "tool_arguments"):
             for source in getattr(tenant, kind):
                 if source not in manifest.tools:
                     path = ("tenants", name, kind, source)
-                    yield _unknown_name(path, "source of tools", source, list(manifest.tools))
-
-
-def _prices(manifest: Manifest) -> Iterator[Flaw]:
-    for name, price in manifest.prices.items():
-        path: Path = ("prices", name)
-        if price.usd_per_hour and name in manifest.adapters:
-            what = f"prices.{name}.usd_per_hour has no effect: an adapter has no engine of its own"
-            yield Flaw((*path, "usd_per_hour"), what, "Give it to the model.")
-        if price.tokens_per_second is None:
-            continue
-        reason = "no usd_per_hour to share among tokens" if not price.usd_per_hour else ""
-        reason = "tokens have prices" if price.prompt or price.completion else reason
-        if reason:
-            what = f"prices.{name}.tokens_per_second has no effect: {reason}"
-            yield Flaw((*path, "tokens_per_second"), what, "Remove it.")
-
-
-def _priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
-    known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
-    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
-    for section, names in (("prices", manifest.prices), ("limits", manifest.limits)):
-        for name in names:
-            if name not in known and not foreign:
-                yield _unknown_name((section, name), "model", name, known)
-    if manifest.prices:
-        return
-    for name, tenant in manifest.tenants.items():
-        for field in ("usd_per_day", "usd_per_month"):
-            if getattr(tenant, field) is not None:
-                what = f"tenants.{name}.{field} has no effect: no model has a price"
-                yield Flaw(("tenants", name, field), what, "Give prices.")
+                    yield unknown_name(path, "source of tools", source, list(manifest.tools))
 
 
 def _cache(manifest: Manifest) -> Iterator[Flaw]:
@@ -249,7 +213,7 @@ def _cache(manifest: Manifest) -> Iterator[Flaw]:
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
     for number, name in enumerate(cache.models):
         if name not in known and not foreign:
-            yield _unknown_name(("cache", "models", number), "model", name, known)
+            yield unknown_name(("cache", "models", number), "model", name, known)
 
 
 TOOL_SETTINGS = {
@@ -290,12 +254,6 @@ def _tool_sources(manifest: Manifest) -> Iterator[Flaw]:
             yield Flaw(path, f"tools.{name} has a database and no queries", "Add queries.")
 
 
-def _unknown_name(path: Path, kind: str, name: str, known: list[str]) -> Flaw:
-    nearest = get_close_matches(name.lower(), known, n=1)
-    fix = f"Did you mean '{nearest[0]}'?" if nearest else f"There is: {', '.join(known)}."
-    return Flaw(path, f"{dotted(path)} names no {kind}: '{name}'", fix)
-
-
 def _target(manifest: Manifest) -> Iterator[Flaw]:
     target, scale = manifest.target, manifest.scale
     if target.mode and target.kind != "sagemaker":
@@ -331,13 +289,13 @@ def _load(manifest: Manifest) -> Iterator[Flaw]:
 
 def _addresses(manifest: Manifest) -> Iterator[Flaw]:
     weather = manifest.builtin_tools.weather_url
-    if weather and not _http_url(weather):
-        yield Flaw(("builtin_tools", "weather_url"), *_NO_URL)
+    if weather and not http_url(weather):
+        yield Flaw(("builtin_tools", "weather_url"), *NO_URL)
     for name, source in manifest.tools.items():
         for field in ("url", "mcp"):
             address = getattr(source, field)
-            if address and not _http_url(address):
-                yield Flaw(("tools", name, field), *_NO_URL)
+            if address and not http_url(address):
+                yield Flaw(("tools", name, field), *NO_URL)
     host = manifest.gateway.host
     if "/" in host or " " in host or host.count(":") == 1:
         yield Flaw(
@@ -375,19 +333,3 @@ def _queue(manifest: Manifest) -> Iterator[Flaw]:
     if "max_wait_s" in queue.model_fields_set and queue.max_wait_s > longest:
         what = f"queue.max_wait_s is longer than gateway.request_timeout_s ({longest:g})"
         yield Flaw(("queue", "max_wait_s"), what, "The longer one can never be reached.")
-
-
-_NO_URL = (
-    "this is no http:// or https:// address",
-    "Write scheme, host and port.",
-    "http://127.0.0.1:8000",
-)
-
-
-def _http_url(text: str) -> SplitResult | None:
-    try:
-        url = urlsplit(text)
-        sound = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
-    except ValueError:
-        return None
-    return url if sound and not url.query and not url.fragment else None

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.manifest.archive import Cache
+from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
 from penstock.manifest.section import Name, Section
 from penstock.manifest.tenancy import Limit, Price, Queue, Registry, Tenant
@@ -271,6 +272,8 @@ class Manifest(Section):
     """Where tenants, keys, budgets and usage are kept."""
     cache: Cache = Field(default=Cache(), examples=[{"store": "memory"}])
     """Answers that are kept, and given again to the same question of the same tenant."""
+    keys: Keys = Field(default=Keys(), examples=[{"aws": {"prefix": "penstock/tenants/"}}])
+    """Where keys come from beside the registry."""
     tools: dict[Name, ToolSource] = Field(
         default_factory=dict, examples=[{"org-a": {"mcp": "https://mcp.example.com/sse"}}]
     )

@@ -15,7 +15,7 @@ NANO, PICO = 10**9, 10**12
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What a tenant may be called, whole: it stands in addresses, metrics and file names."""
 
-Source = Literal["manifest", "admin"]
+Source = Literal["manifest", "admin", "aws", "oidc"]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -42,6 +42,7 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.turns import Turns
     from penstock.ground import metrics
     from penstock.wiring.caching import open_cache
+    from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
 
     settings = read_settings(settings_path)
@@ -57,11 +58,13 @@ def run_gateway(settings_path: Path) -> int:
     registry = CollectorRegistry()
     registry.register(meters)
     admission, lines = open_admission(settings, fleet)
+    sources = open_key_sources(settings.key_sources, admission, registry)
     office = _office(settings, admission, fleet) if settings.registry else None
     charges = Charges(meters, office.clerk if office else None)
     tools = settings.tools
     toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
     turns = Turns(settings, toolboxes, charges, office.approvals if office else None)
+    mcp = McpServer(admission, toolboxes, charges, turns.bounds)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -71,14 +74,11 @@ def run_gateway(settings_path: Path) -> int:
         metrics=registry,
         started_s=int(time.time()),
         request_timeout_s=settings.request_timeout_s,
-        further=(
-            McpServer(admission, toolboxes, charges, turns.bounds).route(),
-            *(_registry_routes(office, admission, turns, fleet) if office else ()),
-        ),
+        further=(mcp.route(), *_registry_routes(office, admission, turns, fleet)),
     )
     cache = open_cache(settings, meters, registry)
     front = Front(admission, charges, turns, cache)
-    backgrounds = [each for each in (office, toolboxes, lines, cache) if each is not None]
+    backgrounds = [b for b in (office, *sources, toolboxes, lines, cache) if b is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     _settle_garbage()
@@ -149,8 +149,10 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
 
 
 def _registry_routes(
-    office: Office, admission: Admission, turns: Turns, fleet: Fleet
+    office: Office | None, admission: Admission, turns: Turns, fleet: Fleet
 ) -> tuple[BaseRoute, ...]:
+    if office is None:
+        return ()
     from penstock.gateway.admin import Admin
     from penstock.gateway.usage import OwnUsage
 

@@ -192,6 +192,7 @@ def _settings(
     from penstock.chat.tools.from_manifest import tool_fields
     from penstock.gateway.settings import KeySettings, Settings, ToolSettings
     from penstock.registry import keys
+    from penstock.wiring.identity import key_source_settings
 
     gateway = manifest.gateway
     return Settings(
@@ -209,6 +210,7 @@ def _settings(
         request_timeout_s=gateway.request_timeout_s,
         body_timeout_s=gateway.body_timeout_s,
         queue=_queue(manifest),
+        key_sources=key_source_settings(manifest.keys),
     )
 
 

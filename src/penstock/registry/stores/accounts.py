@@ -15,6 +15,8 @@ from penstock.registry.stores.changes import Changes
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.tables import keys, meta, tenants
 
+KEY_ID = "key-"
+"""How the ids of keys begin that are kept here."""
 _VERSION = "version"
 _policy = msgspec.json.Decoder(Policy).decode
 _KEPT = 500
@@ -164,6 +166,8 @@ class AccountStore:
         """Keep when keys were last used; nobody has to be told of it."""
         async with self._database.begin() as connection:
             for key_id, seconds in sorted(used_s.items()):
+                if not key_id.startswith(KEY_ID):
+                    continue  # it is kept elsewhere
                 await connection.execute(
                     update(keys).where(keys.c.id == key_id).values(last_used_s=seconds)
                 )
