@@ -123,3 +123,13 @@ def test_results_of_two_machines_are_not_mixed(run: Run, engine: PacedEngine) ->
     ran = run("calibrate", "H100.json", "L4.json")
     assert ran.code == 2
     assert "different machines" in ran.err
+
+
+def test_a_calibration_of_another_version_is_refused_with_what_to_do(
+    run: Run, config: Path
+) -> None:
+    config.mkdir()
+    (config / "calibration.json").write_text('[{"gpu": "H100"}]')
+    ran = run("plan")
+    assert ran.code == 2
+    assert "Delete calibration.json" in ran.err

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+_DRIVER_S = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
@@ -68,7 +70,12 @@ def _gpus() -> tuple[str, int, int]:
     if program is None:
         return "", 0, 0
     query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        done = subprocess.run(
+            query, capture_output=True, text=True, timeout=_DRIVER_S, check=False
+        )
+    except subprocess.TimeoutExpired:  # a driver that hangs serves no model either
+        return "", 0, 0
     rows = [line.split(", ") for line in done.stdout.splitlines() if ", " in line]
     if done.returncode or not rows:
         return "", 0, 0

@@ -13,6 +13,7 @@ from importlib.resources import files
 from math import exp, hypot, log
 from typing import Any
 
+from penstock.ground.errors import UserError
 from penstock.sizing.fitting import from_data
 from penstock.sizing.serving import Load
 from penstock.sizing.speed import Efficiency, Served
@@ -176,7 +177,11 @@ def spot_of(served: Served, load: Load) -> Spot:
 
 
 def read_calibration(local: Sequence[Mapping[str, Any]] = ()) -> Calibration:
-    """The calibration of the package, with the machine's own fits laid over it."""
+    """The calibration of the package, with the machine's own fits laid over it.
+
+    Raises:
+        UserError: a fit has not the fields that this version writes.
+    """
     text = files("penstock.sizing").joinpath("data", "efficiency.json").read_text("utf-8")
     data = json.loads(text)
     return Calibration(
@@ -184,8 +189,19 @@ def read_calibration(local: Sequence[Mapping[str, Any]] = ()) -> Calibration:
         bars=data["bars"],
         spots=tuple(Spot(*row) for row in data["spots"]),
         fitted_on=data["fitted_on"],
-        local=tuple(LocalFit(**row) for row in local),
+        local=tuple(_local_fit(row) for row in local),
     )
+
+
+def _local_fit(row: Mapping[str, Any]) -> LocalFit:
+    try:
+        return LocalFit(**row)
+    except TypeError as error:
+        raise UserError(
+            "a calibration of this machine cannot be read",
+            why="another version of Penstock wrote it",
+            fix="Delete calibration.json in ~/.config/penstock and calibrate again.",
+        ) from error
 
 
 def _apart(a: Spot, b: Spot) -> float:
