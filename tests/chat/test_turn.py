@@ -373,7 +373,7 @@ async def test_errors_of_the_engine_come_through_typed(
 async def test_the_connection_is_read_to_its_end_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("penstock.chat.turn._DRAIN_S", 0.01)
+    monkeypatch.setattr("penstock.chat.sse._DRAIN_S", 0.01)
     for rest, ends in (([b": bye\n\n"], 1), ([asyncio.Event()], 0), ([dies()], 0)):
         engine = ScriptedEngine([sse(answer(["a"])), *rest])
         assert finished_of(await events_of(turn_of(engine))).message.content == "a"

@@ -41,8 +41,8 @@ def settings_for(engines: Mapping[str, str], model: str = "scripted", **more: An
     tenants = (
         TenantSettings("alice", tools=TOOLS, requests_per_second=1e6, burst=10**6,
                        requests_per_day=10**9),
-        TenantSettings("bob", models=(model, "in-text"), requests_per_second=1e6, burst=10**6,
-                       requests_per_day=10**9),
+        TenantSettings("bob", models=(model, "in-text", "judged"), requests_per_second=1e6,
+                       burst=10**6, requests_per_day=10**9),
         TenantSettings("tiny", models=(model,), requests_per_second=0.01, burst=3),
     )  # fmt: skip
     fields: dict[str, Any] = {
@@ -51,6 +51,7 @@ def settings_for(engines: Mapping[str, str], model: str = "scripted", **more: An
             ModelSettings(model, names, context=2048),
             ModelSettings("org-a", names, parent=model),
             ModelSettings("in-text", names, tools_format="hermes"),
+            ModelSettings("judged", names, verify_answers=True),
         ),
         "tenants": tenants,
         "keys": tuple(key_settings(*pair) for pair in

@@ -42,8 +42,12 @@ def test_calls_are_looked_for_where_the_engine_may_leave_them_in_its_text(
         engine = {"kind": "openai", "url": server.url, "api_key": "${env:ENGINE_KEY}"}
         manifest = {"engine": engine, "model": {"id": served} | model}
         (settings,) = models_of(manifest, tmp_path)
+        left = manifest | {"model": {"id": served, "structured_outputs": "engine"}}
+        (unjudged,) = models_of(left, tmp_path)
     assert (settings.name, settings.tools_format) == (served, form)
+    assert (settings.verify_answers, unjudged.verify_answers) == (True, False)
 
 
 def test_our_own_engines_parse_their_calls(tmp_path: Path) -> None:
-    assert [model.tools_format for model in models_of({}, tmp_path)] == [None]
+    (model,) = models_of({}, tmp_path)
+    assert (model.tools_format, model.verify_answers) == (None, False)

@@ -60,6 +60,15 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     prompt_tokens_details: dict[str, int] | None = None
     completion_tokens_details: dict[str, int] | None = None
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The three counts by name."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+        }
+
 
 class Function(msgspec.Struct, frozen=True):
     """What a call calls; `arguments` is JSON as the model wrote it."""
@@ -110,7 +119,8 @@ class Finished(msgspec.Struct, frozen=True):
     `usage` sums all rounds; it is exact only if `usage_complete`, that is if the engine reported
     every round. `tool_rounds` counts rounds of calls, and `bound` says which limit made the model
     answer without tools, if one did. `id`, `created` (Unix seconds) and `model` are the first
-    round's and those of every chunk.
+    round's and those of every chunk. `tells_tools` says that the client is told of them even if
+    there were none; `repaired`, that the model's first answer was not what `response_format` asks.
     """
 
     id: str
@@ -124,11 +134,21 @@ class Finished(msgspec.Struct, frozen=True):
     bound: Bound | None = None
     logprobs: dict[str, list[msgspec.Raw]] | None = None
     approvals: tuple[Asked, ...] = ()
+    tells_tools: bool = True
+    repaired: bool = False
 
     @property
     def metadata(self) -> Metadata:
         """What the answer tells the client of its tools."""
         return Metadata(self.tool_rounds, self.bound, self.approvals)
+
+    @property
+    def extras(self) -> dict[str, object]:
+        """What the answer tells the client beside OpenAI's own fields."""
+        extras: dict[str, object] = {"repaired": True} if self.repaired else {}
+        if self.tells_tools or self.tool_rounds:
+            extras["metadata"] = self.metadata
+        return extras
 
 
 Step = ToolStarted | ToolProgress | ToolFinished

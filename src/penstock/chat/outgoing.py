@@ -7,13 +7,14 @@ are the gateway's own business, are taken out; so is the engine's usage, because
 the sum of all rounds, and only if it asked.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from penstock.chat.accumulate import ChatChunk
-from penstock.chat.events import HandedBack, Metadata, Usage
+from penstock.chat.events import HandedBack, Usage
 from penstock.chat.sse import frame
 
 
@@ -43,11 +44,15 @@ class Outgoing:
         self._role_told = False
         self._their_head = self._our_head = b""
 
-    def text(self, data: bytes, chunk: ChatChunk) -> bytes:
-        """Return the framed event for a chunk in the midst of an answer; may be empty."""
+    def begin(self, chunk: ChatChunk) -> None:
+        """Take the identity of the first chunk there is."""
         if not self._begun:
             self.identity = Identity(id=chunk.id, created=chunk.created, model=chunk.model)
             self._begun = True
+
+    def text(self, data: bytes, chunk: ChatChunk) -> bytes:
+        """Return the framed event for a chunk in the midst of an answer; may be empty."""
+        self.begin(chunk)
         if not chunk.choices:
             return b""
         choice = chunk.choices[0]
@@ -62,11 +67,11 @@ class Outgoing:
             if self.identity == (chunk.id, chunk.created, chunk.model):
                 return frame(data)
             return frame(self._renamed(data))
-        return self._mended(data, finish_reason=None, metadata=None)
+        return self._mended(data, finish_reason=None, extras={})
 
-    def end(self, data: bytes, finish_reason: str, metadata: Metadata) -> bytes:
-        """Return the framed event for the chunk that ends the whole answer."""
-        return self._mended(data, finish_reason=finish_reason, metadata=metadata)
+    def end(self, data: bytes, finish_reason: str, extras: Mapping[str, object]) -> bytes:
+        """Return the framed event that ends the whole answer; `extras` are fields of ours."""
+        return self._mended(data, finish_reason=finish_reason, extras=extras)
 
     def calls(self, calls: tuple[HandedBack, ...]) -> bytes:
         """Return the framed event with the calls the client gets, whole."""
@@ -105,7 +110,7 @@ class Outgoing:
         return msgspec.json.encode(named)[:-1] + b","
 
     def _mended(
-        self, data: bytes, *, finish_reason: str | None, metadata: Metadata | None
+        self, data: bytes, *, finish_reason: str | None, extras: Mapping[str, object]
     ) -> bytes:
         fields = _read_fields(data)
         choice = _read_choices(fields["choices"])[0]
@@ -124,8 +129,7 @@ class Outgoing:
         mended: dict[str, object] = {**fields, **self.identity._asdict()}
         mended["choices"] = [{**choice, "delta": delta, "finish_reason": finish_reason}]
         mended.pop("usage", None)
-        if metadata is not None:
-            mended["metadata"] = metadata
+        mended.update(extras)
         return frame(msgspec.json.encode(mended))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw
 
+from penstock.chat.wanted import FIELD, Wanted, is_judged, read_wanted
 from penstock.ground.errors import RequestError
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
@@ -46,10 +47,12 @@ _head = msgspec.json.Decoder(_Head)
 class Traits:
     """What a turn must know of its model.
 
-    `tools_format` is one of `parsers.form.FORMS` where the engine leaves calls in its text.
+    `tools_format` is one of `parsers.form.FORMS` where the engine leaves calls in its text;
+    `verifies` says that answers are judged by the request's `response_format`.
     """
 
     tools_format: str | None = None
+    verifies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class TurnRequest:
     """A chat request; `client_tools` are the client's own, by name, as it defined them.
 
     `fields` holds every other field of the body untouched. `tools_allowed` is false if
-    the client said `tool_choice: none`.
+    the client said `tool_choice: none`. `wanted` judges the answer.
     """
 
     messages: tuple[Raw, ...]
@@ -66,12 +69,15 @@ class TurnRequest:
     tools_allowed: bool = True
     client_tools: Mapping[str, Raw] = field(default_factory=dict)
     traits: Traits = field(default_factory=Traits)
+    wanted: Wanted | None = None
 
     def engine_body(self, added: Sequence[Raw], tools: Raw | None, *, first: bool) -> bytes:
         """Return the JSON that asks the engine, with the messages of earlier rounds added.
 
         Without `tools` nothing in it speaks of tools. A `tool_choice` that forces a call holds
-        for the first round only: kept, it would never let the model answer.
+        for the first round only: kept, it would never let the model answer. A `response_format`
+        that is judged here goes only where no tools are offered: engines that guide their decoding
+        by it could not call any.
         """
         body: dict[str, object] = dict(self.fields)
         body["messages"] = [*self.messages, *added]
@@ -82,6 +88,8 @@ class TurnRequest:
             body.pop("parallel_tool_calls", None)
         else:
             body["tools"] = tools
+            if self.wanted is not None:
+                body.pop(FIELD, None)
             if not first:
                 body.pop("tool_choice", None)
         return msgspec.json.encode(body)
@@ -108,17 +116,23 @@ def read_request(body: bytes, traits: Traits | None = None) -> TurnRequest:
         if fields.pop(name, _NULL) not in (_NULL, _NOTHING):
             raise _refused(name, why)
     if head.n not in (None, 1):
-        raise _refused("n", "only one answer can be given where the gateway runs tools")
+        raise _refused(
+            "n", "only one answer can be given where the gateway runs tools or judges the answer"
+        )
     options = head.stream_options or _StreamOptions()
     if options.continuous_usage_stats:
         raise _refused(
             "stream_options.continuous_usage_stats",
-            "usage is known at the end only where the gateway runs tools",
+            "usage is known at the end only where the gateway runs tools or judges the answer",
         )
     if not head.messages:
         raise RequestError(
             "`messages` is missing or empty", param="messages", code="missing_parameter"
         )
+    traits, asked = traits or Traits(), fields.get(FIELD)
+    wanted = None
+    if traits.verifies and asked is not None and is_judged(asked):
+        wanted = read_wanted(asked)
     for name in ("messages", "n", "stream", "stream_options", "tools"):
         fields.pop(name, None)
     return TurnRequest(
@@ -127,7 +141,8 @@ def read_request(body: bytes, traits: Traits | None = None) -> TurnRequest:
         wants_usage=bool(options.include_usage),
         tools_allowed=fields.get("tool_choice") != Raw(b'"none"'),
         client_tools=_by_name(head.tools or ()),
-        traits=traits or Traits(),
+        traits=traits,
+        wanted=wanted,
     )
 
 

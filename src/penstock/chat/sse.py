@@ -6,11 +6,17 @@ middle of a UTF-8 character or between CR and LF changes nothing.
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
-from penstock.ground.errors import EngineDied
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from penstock.chat.ports import ByteStream
+from penstock.ground.errors import EngineDied, EngineError
 
 DONE = b"data: [DONE]\n\n"
 """The last event of an OpenAI stream, framed."""
 
+_DRAIN_S = 1.0
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
@@ -89,3 +95,28 @@ def frame(data: bytes) -> bytes:
     if b"\n" in data:
         data = data.replace(b"\n", b"\ndata: ")
     return b"data: " + data + b"\n\n"
+
+
+async def read_events(stream: ByteStream) -> AsyncGenerator[bytes, None]:
+    """Give the data of each event up to `[DONE]`, and close the stream whatever happens."""
+    splitter = Splitter()
+    try:
+        async for piece in stream:
+            for data in splitter.feed(piece):
+                if data == b"[DONE]":
+                    await _drain(stream)
+                    return
+                yield data
+        for data in splitter.finish():
+            if data != b"[DONE]":
+                yield data
+    finally:
+        await stream.aclose()
+
+
+async def _drain(stream: ByteStream) -> None:
+    """Read to the end, so that the connection can be used again; the answer is already whole."""
+    with suppress(TimeoutError, EngineError):
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in stream:
+                pass

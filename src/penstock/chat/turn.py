@@ -11,9 +11,8 @@ turn goes on. A turn ends in one of three ways: with `Finished`, with an error o
 because its consumer closed it; in each, nothing it began is left running.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -43,15 +42,14 @@ from penstock.chat.events import (
 )
 from penstock.chat.outgoing import Outgoing
 from penstock.chat.parsers.chunks import ParsedChunks
-from penstock.chat.ports import ByteStream, Engine
+from penstock.chat.ports import Engine
 from penstock.chat.request import TurnRequest
 from penstock.chat.resume import restore, tool_message
-from penstock.chat.sse import Splitter
+from penstock.chat.sse import read_events
 from penstock.chat.toolbox import Toolbox
 from penstock.ground.clock import Clock, monotonic
-from penstock.ground.errors import EngineDied, EngineError
+from penstock.ground.errors import AnswerUnfit, EngineDied
 
-_DRAIN_S = 1.0
 _CUT_SHORT = ("length", "content_filter")
 
 
@@ -94,12 +92,14 @@ class Turn:
         self.usage_complete = True
         self.unreported_deltas = 0
         self.tool_rounds = 0
+        self.repaired = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn. Close it (`contextlib.aclosing`) or cancel it to break it off.
 
         Raises:
             EngineError: the engine could not be asked, refused, or died in its answer.
+            AnswerUnfit: the answer is not what was asked for, and was not when asked again.
             RequestError: what the request resumes cannot be resumed.
         """
         deadline_s = self._clock() + self._bounds.turn_timeout_s
@@ -112,7 +112,7 @@ class Turn:
         added: list[Raw] = []
         while True:
             bound = self._bound(deadline_s)
-            tools = self._offered(bound)
+            tools = None if self.repaired else self._offered(bound)
             body = self._request.engine_body(added, tools, first=not self.tool_rounds)
             async with aclosing(self._ask(body)) as chunks:
                 async for chunk in chunks:
@@ -121,16 +121,17 @@ class Turn:
             ended = tools is None or bound is not None or reply.finish_reason in _CUT_SHORT
             share = self._share(() if tools is None else reply.calls, runner, ended=ended)
             if share.run:
-                if not share.handed:
+                if not share.handed and self._request.wanted is None:
                     for chunk in self._held_text():
                         yield chunk
                 self.tool_rounds += 1
                 async with aclosing(self._carry_out(share, runner)) as steps:
                     async for step in steps:
                         yield step
-            if share.handed or not share.run:
+            further = self._further(reply, share)
+            if not further:
                 break
-            added += _conversation(reply, share)
+            added += further
         finished = self._finished(reply, bound, share, added)
         for chunk in self._closing(finished):
             yield chunk
@@ -203,12 +204,13 @@ class Turn:
         self._held = []
         parsed = self._parser()
         try:
-            async with aclosing(_event_data(self._engine.stream(body))) as events:
+            async with aclosing(read_events(self._engine.stream(body))) as events:
                 async for data in events:
                     whole = (data, read_chunk(data))
                     for part in parsed.through(*whole) if parsed else (whole,):
                         reply.add(part[1])
-                        if reply.finish_reason is not None:
+                        if reply.finish_reason is not None or self._request.wanted is not None:
+                            self._out.begin(part[1])
                             self._held.append(part)
                         elif text := self._out.text(*part):
                             yield Chunk(text)
@@ -216,6 +218,32 @@ class Turn:
                 raise EngineDied("the engine's answer ended in the middle")
         finally:
             self._account(reply)
+
+    def _further(self, reply: Reply, share: "_Share") -> list[Raw]:
+        """Return the messages with which the engine is asked again; none if the turn is over."""
+        if share.handed:
+            return []
+        return _conversation(reply, share) if share.run else self._correction(reply)
+
+    def _correction(self, reply: Reply) -> list[Raw]:
+        """Return what to say to the model whose answer is not as `wanted`; nothing if it is.
+
+        An answer that was cut short or refused is the client's to judge: it says so by itself.
+        """
+        wanted = self._request.wanted
+        if wanted is None or reply.finish_reason in _CUT_SHORT or reply.text("refusal"):
+            return []
+        text = reply.text("content") or ""
+        problems = wanted.problems(text)
+        if problems and self.repaired:
+            raise AnswerUnfit(
+                "the model's answer is not what `response_format` asks for",
+                why=f"{problems}; it was asked twice",
+                fix="Ask again, or for something simpler.",
+                usage=self.usage.counts if self.usage_complete else None,
+            )
+        self.repaired = self.repaired or bool(problems)
+        return wanted.correction(text, problems) if problems else []
 
     def _parser(self) -> ParsedChunks | None:
         """Return what finds calls in the text, where the engine does not."""
@@ -242,7 +270,7 @@ class Turn:
         ended = False
         for data, chunk in self._held:
             if not ended and chunk.choices and chunk.choices[0].finish_reason is not None:
-                yield Chunk(self._out.end(data, finished.finish_reason, finished.metadata))
+                yield Chunk(self._out.end(data, finished.finish_reason, finished.extras))
                 ended = True
             elif text := self._out.text(data, chunk):
                 yield Chunk(text)
@@ -280,6 +308,7 @@ class Turn:
     ) -> Finished:
         reason = last.finish_reason or "stop"
         back, asked = self._hand_back(last, share, added)
+        replies = self._replies if self._request.wanted is None else [last]
         if reason not in _CUT_SHORT and (back or reason == "tool_calls"):
             # Calls of an answer that was to have none are dropped: nobody would answer them.
             reason = "tool_calls" if back else "stop"
@@ -287,14 +316,16 @@ class Turn:
             id=self._out.identity.id,
             created=self._out.identity.created,
             model=self._out.identity.model,
-            message=join_messages(self._replies, back),
+            message=join_messages(replies, back),
             finish_reason=reason,
             usage=self.usage,
             usage_complete=self.usage_complete,
             tool_rounds=self.tool_rounds,
             bound=bound,
-            logprobs=join_logprobs(self._replies),
+            logprobs=join_logprobs(replies),
             approvals=asked,
+            tells_tools=len(self._toolbox) > 0 and self._request.wanted is None,
+            repaired=self.repaired,
         )
 
 
@@ -310,31 +341,6 @@ class _Share:
     def handed(self) -> list[Call]:
         """What ends the turn."""
         return [*self.pending, *self.client]
-
-
-async def _event_data(stream: ByteStream) -> AsyncGenerator[bytes, None]:
-    """Give the data of each event up to `[DONE]`, and close the stream whatever happens."""
-    splitter = Splitter()
-    try:
-        async for piece in stream:
-            for data in splitter.feed(piece):
-                if data == b"[DONE]":
-                    await _drain(stream)
-                    return
-                yield data
-        for data in splitter.finish():
-            if data != b"[DONE]":
-                yield data
-    finally:
-        await stream.aclose()
-
-
-async def _drain(stream: ByteStream) -> None:
-    """Read to the end, so that the connection can be used again; the answer is already whole."""
-    with suppress(TimeoutError, EngineError):
-        async with asyncio.timeout(_DRAIN_S):
-            async for _ in stream:
-                pass
 
 
 def _conversation(reply: Reply, share: _Share) -> list[Raw]:

@@ -76,7 +76,7 @@ class Admission:
             model.context,
             Gate(limits, clock=self._clock, wall=self._wall) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
-            Traits(model.tools_format),
+            Traits(model.tools_format, model.verify_answers),
             self._lines(engines) if self._lines is not None else None,
         )
 

@@ -5,7 +5,6 @@ import msgspec
 from penstock.chat.events import (
     Finished,
     Message,
-    Metadata,
     Step,
     ToolFinished,
     ToolProgress,
@@ -26,7 +25,6 @@ class _Completion(msgspec.Struct, frozen=True):
     model: str
     choices: tuple[_Choice]
     usage: Usage
-    metadata: Metadata
     object: str = "chat.completion"
 
 
@@ -43,16 +41,14 @@ class _ToolNote(msgspec.Struct, frozen=True, omit_defaults=True):
 def completion_of(finished: Finished) -> bytes:
     """Return the JSON of a plain answer; `metadata.tool_rounds` counts the rounds of calls."""
     choice = _Choice(finished.message, finished.finish_reason, logprobs=finished.logprobs)
-    return msgspec.json.encode(
-        _Completion(
-            id=finished.id,
-            created=finished.created,
-            model=finished.model,
-            choices=(choice,),
-            usage=finished.usage,
-            metadata=finished.metadata,
-        )
+    completion = _Completion(
+        id=finished.id,
+        created=finished.created,
+        model=finished.model,
+        choices=(choice,),
+        usage=finished.usage,
     )
+    return msgspec.json.encode({**msgspec.structs.asdict(completion), **finished.extras})
 
 
 def tool_comment(event: Step) -> bytes:

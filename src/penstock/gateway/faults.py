@@ -1,11 +1,14 @@
 """Errors as OpenAI's clients know them: the only place that turns an error into a status."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from penstock.chat.wanted import FIELD
 from penstock.ground.errors import (
+    AnswerUnfit,
     BudgetExceeded,
     EngineDied,
     EngineRefused,
@@ -32,6 +35,9 @@ def fault_of(error: BaseException) -> Fault:
     """Return the answer for `error`; anything unforeseen is a plain 500 that tells nothing."""
     if isinstance(error, EngineRefused):
         return _refusal(error)
+    if isinstance(error, AnswerUnfit):
+        usage = {"usage": error.usage} if error.usage else {}
+        return _fault(422, str(error), "schema_not_met", FIELD, more=usage)
     known = next((entry for entry in _KINDS if isinstance(error, entry[0])), None)
     if known is None:
         message = "Penstock failed on this request; its log says why."
@@ -115,7 +121,8 @@ def _fault(
     code: str,
     param: str = "",
     headers: tuple[tuple[bytes, bytes], ...] = (),
+    more: Mapping[str, object] | None = None,
 ) -> Fault:
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": message, "type": kind, "param": param or None, "code": code}
-    return Fault(status, msgspec.json.encode({"error": error}), headers)
+    return Fault(status, msgspec.json.encode({"error": {**error, **(more or {})}}), headers)

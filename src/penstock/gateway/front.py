@@ -1,6 +1,9 @@
 """The front of one gateway: every hot request enters here and leaves with an answer on its way."""
 
+from msgspec import UNSET, Raw
+
 from penstock.chat.continuation import MARK_BYTES
+from penstock.chat.wanted import is_judged
 from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caching import Caching
@@ -104,6 +107,7 @@ class Front:
             (charge.caller.tools and request.leaves_tools_to_us)
             or MARK_BYTES in body
             or (request.tools and _is_parsed_here(request, charge.route))
+            or (request.response_format is not UNSET and _is_judged_here(request, charge.route))
         ):
             return self._turns.begin(client, charge, request.streams, body)
         streams = request.streams
@@ -125,3 +129,9 @@ def _is_parsed_here(request: ChatRequest, route: Route) -> bool:
         and request.leaves_tools_to_us
         and request.n in (None, 1)
     )
+
+
+def _is_judged_here(request: ChatRequest, route: Route) -> bool:
+    """Whether the answer must be what the request's `response_format` says."""
+    asked = request.response_format
+    return route.traits.verifies and isinstance(asked, Raw) and is_judged(asked)

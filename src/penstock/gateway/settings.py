@@ -46,6 +46,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     tools_format: str | None = None
     """How calls stand in the engines' text; none means that the engines parse them."""
+    verify_answers: bool = False
+    """Whether answers are judged by the request's `response_format`."""
     version: str = ""
     """Which weights answer under this name; answers of others are never given from a cache."""
 

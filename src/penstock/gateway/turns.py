@@ -27,6 +27,7 @@ from penstock.gateway.settings import Settings
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.upstream import Upstream
 from penstock.ground.errors import (
+    AnswerUnfit,
     EngineError,
     EngineRefused,
     LimitExceeded,
@@ -176,6 +177,9 @@ class _Run:
             outcome = "complete"
         except EngineError as error:
             outcome = "engine_refused" if isinstance(error, EngineRefused) else "engine_died"
+            raise
+        except AnswerUnfit:
+            outcome = "schema_not_met"
             raise
         except (LimitExceeded, Overloaded):
             outcome = "refused"

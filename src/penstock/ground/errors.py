@@ -9,6 +9,7 @@
     |   `-- LimitExceeded       a limit was reached; says when to come back
     |       `-- BudgetExceeded  the money or the tokens of a day or month are used up
     |-- Overloaded              the engines are full, and it took too long; says when to come back
+    |-- AnswerUnfit             the model's answer is not what `response_format` asks for
     |-- StoreUnavailable        the registry's database or counters cannot be reached
     |-- CloudError              AWS refused, or cannot be reached
     |-- EngineError             the engine behind us
@@ -88,6 +89,14 @@ class Overloaded(PenstockError):
     def __init__(self, what: str, *, retry_after_s: float, why: str = "") -> None:
         super().__init__(what, why=why)
         self.retry_after_s = retry_after_s
+
+
+class AnswerUnfit(PenstockError):
+    """The model did not answer as was asked, twice; `usage` is what that took, in tokens."""
+
+    def __init__(self, what: str, *, why: str, fix: str, usage: dict[str, int] | None) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.usage = usage
 
 
 class StoreUnavailable(PenstockError):

@@ -43,6 +43,9 @@ class Model(Section):
     )
     """How calls stand in the text of an engine that does not parse them (`engine.kind: openai`);
     `auto` goes by the model's family, `engine` leaves it to the engine."""
+    structured_outputs: Literal["verify", "engine"] = "verify"
+    """Whether answers to a `response_format` are checked here, and asked for once more if they do
+    not fit, or left to the engine."""
 
 
 class Engine(Section):

@@ -55,5 +55,6 @@ OUTCOMES = (
     "failed",
     "from_cache",
     "denied",
+    "schema_not_met",
 )
 """Every way a request or call can end; its place is its number in a slot file: only append."""

@@ -236,6 +236,9 @@ def _models(
     from penstock.wiring.prices import price_of
 
     context = manifest.model.context or _context(manifest)
+    # The embedded engine refuses to be guided by a schema; it would answer nothing that fits.
+    guided = manifest.engine_kind != "embedded"
+    verifies = guided and manifest.model.structured_outputs == "verify"
 
     def one(name: str, parent: str | None) -> ModelSettings:
         price = manifest.prices.get(name) or manifest.prices.get(parent or "")
@@ -247,8 +250,9 @@ def _models(
             context,
             price_of(price) if price else Price(),
             Limits(**limit.model_dump()) if limit else Limits(),
-            _tools_format(manifest, served),
-            version_of(manifest, name),
+            tools_format=_tools_format(manifest, served),
+            version=version_of(manifest, name),
+            verify_answers=verifies,
         )
 
     return (one(served, None), *(one(name, served) for name in manifest.adapters))
