@@ -7,6 +7,7 @@ import pytest
 
 from penstock.plan import text
 from penstock.plan.checks import Quota
+from penstock.plan.question import Wishes
 from penstock.plan.report import Report, as_data
 
 Plan = Callable[..., Report]
@@ -128,3 +129,10 @@ def test_serverless_has_no_gpu_and_realtime_is_offered(plan: Plan) -> None:
     report = plan(target={**SAGEMAKER, "mode": "serverless"})
     assert "serverless inference has no GPU" in said(report)
     assert report.choice.nearest[0].startswith("target.mode: realtime")
+
+
+def test_a_gpu_whose_figures_nobody_checked_carries_an_asterisk(plan: Plan) -> None:
+    target = {"kind": "ecs", "region": "us-east-1", "instances": ["g7e.2xlarge"]}
+    told = said(plan(target=target, wishes=Wishes(extrapolate=True)))
+    assert " a token*" in told
+    assert "bandwidth and arithmetic of RTX-PRO-6000" in told

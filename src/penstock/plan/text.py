@@ -49,6 +49,7 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
     copies = f", {option.copies} copies each" if option.copies > 1 else ""
     yield _row("answer", f"{best.machines} x {option.name} ({gpus}){spread}{copies}")
     full = use.sequences(demand.context)
+    doubt = "" if report.catalogue.is_checked(best.served.gpu.dated) else "*"
     yield _row(
         "memory",
         f"{use.weights_gib:.1f} GiB weights + {use.activations_gib:.1f} activations + "
@@ -59,7 +60,7 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
     yield _row(
         "speed",
         f"first token {_ms(best.ttft_ms_p50)} (p50), {_ms(best.ttft_ms_p95)} (p95); "
-        f"then {_ms(best.tpot_ms)} a token",
+        f"then {_ms(best.tpot_ms)} a token{doubt}",
     )
     low, high = best.capacity_rpm.low, best.capacity_rpm.high
     yield _row(
