@@ -125,7 +125,9 @@ class Cold:
         try:
             caller = self._tenant(request)
             self.admission.admit(caller)
-            work = self.invoker.invoke(caller, await request.body(), new_request_id())
+            work = self.invoker.invoke(
+                caller, await request.body(), new_request_id(), request.headers.raw
+            )
             async with asyncio.timeout(self.request_timeout_s):
                 reply = json_reply(await while_connected(request, work))
         except UserError as error:

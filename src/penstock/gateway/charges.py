@@ -15,6 +15,7 @@ from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.passage import Usage
+from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
 from penstock.ground.errors import BudgetExceeded, LimitExceeded, RequestError
 from penstock.registry.clerk import Clerk
@@ -58,9 +59,10 @@ class Charges:
         *,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
+        tracer: Tracer | None = None,
     ) -> None:
         """Without a `clerk` only limits and metrics are kept: no budgets, no ledger."""
-        self.meters, self.clerk = meters, clerk
+        self.meters, self.clerk, self.tracer = meters, clerk, tracer
         self.slots: SlotFile | None = clerk.slots if clerk else None
         self.clock, self.wall = clock, wall
         self._ratios: dict[str, float] = {}
@@ -211,6 +213,7 @@ class Charge:
         "prompt",
         "route",
         "slot",
+        "span",
         "taken",
         "takes",
         "watchers",
@@ -223,9 +226,14 @@ class Charge:
         self.gates: tuple[Gate, ...] = ()
         self.place: Place | None = None
         self.watchers: tuple[Watcher, ...] = ()
+        self.span: RequestSpan | None = None
         self.slot = 0
         self.prompt = self.taken = 0
         self.open = True
+
+    def trace(self, tracer: Tracer, about: About) -> None:
+        """Let the request have a span, which ends when it does."""
+        self.span = tracer.begin(about)
 
     def asked(self, engine: int) -> None:
         """Engine number `engine` has been asked."""
@@ -235,6 +243,8 @@ class Charge:
     def first_byte(self, seconds: float) -> None:
         """The client gets its first bytes, `seconds` after it asked."""
         self.meter.ttft.add(seconds)
+        if self.span is not None:
+            self.span.first_byte(seconds)
         if self.slot and self._charges.slots is not None:
             self._charges.slots.first_byte(self.slot, seconds * 1000)
 
@@ -279,6 +289,8 @@ class Charge:
         self.meter.settle(outcome, usage, passed_on, seconds)
         for watcher in self.watchers:
             watcher.ended(end)
+        if self.span is not None:
+            self.span.ended(end)
         tokens = end.prompt + end.completion
         for gate in self.gates:
             gate.leave(self.taken, tokens)

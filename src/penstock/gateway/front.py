@@ -20,6 +20,7 @@ from penstock.gateway.fields import (
 from penstock.gateway.queueing import answer_in_turn
 from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.relay import Order, Relay
+from penstock.gateway.spans import About
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import Waiting
 from penstock.ground.errors import PenstockError
@@ -83,6 +84,10 @@ class Front:
                 caller,
             )
         client.headers_out = limit_headers(caller)
+        if self._charges.tracer is not None:
+            operation = "chat" if path == CHAT else "text_completion"
+            about = (caller.name, route.model, operation, request.streams)
+            charge.trace(self._charges.tracer, About(client.headers, client.request_id, *about))
         try:
             if self._cache is not None:
                 return self._cache.answer(

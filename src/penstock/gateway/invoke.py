@@ -7,6 +7,7 @@ from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
 from penstock.gateway.demand import bounded, demand_of
 from penstock.gateway.fields import read_chat
+from penstock.gateway.spans import About, Headers
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import open_patiently
 from penstock.ground.errors import RequestError
@@ -39,7 +40,9 @@ class Invoker:
     def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
         self._admission, self._charges, self._turns = admission, charges, turns
 
-    async def invoke(self, caller: Caller, body: bytes, request_id: bytes) -> dict[str, object]:
+    async def invoke(
+        self, caller: Caller, body: bytes, request_id: bytes, headers: Headers = ()
+    ) -> dict[str, object]:
         """Return `generated_text`, the prompt and the parameters that were used.
 
         Raises:
@@ -60,6 +63,9 @@ class Invoker:
         body = bounded(caller, chat, body)
         demand = demand_of(chat, body, route.context)
         charge = await open_patiently(self._charges, caller, route, request_id, demand)
+        if self._charges.tracer is not None:
+            about = About(headers, request_id, caller.name, route.model, "chat")
+            charge.trace(self._charges.tracer, about)
         try:
             finished = await self._turns.ask(charge, body, request_id)
         except RequestError:

@@ -31,14 +31,17 @@ from penstock.gateway.charges import Charges
 from penstock.gateway.doorway import new_request_id
 from penstock.gateway.faults import fault_of
 from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
+from penstock.gateway.spans import About
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.ground.clock import monotonic
 from penstock.ground.errors import LimitExceeded, PenstockError
+from penstock.registry.slots import End
 
 PATH = "/mcp"
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 _ANY_VERSION = ("initialize", "server/discover")
 _PARSE, _INVALID, _UNKNOWN_METHOD, _BAD_PARAMS = -32700, -32600, -32601, -32602
+_END = End(0, False, 0, 0, 0, 0, 0.0)
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -118,7 +121,7 @@ class McpServer:
         if not isinstance(name, str) or name not in box or box.needs_approval(name):
             raise _Refused(_BAD_PARAMS, f"there is no tool {str(name)[:100]}")
         call = Call("mcp", name, msgspec.json.encode(given).decode())
-        steps = self._run(caller, box, call)
+        steps = self._run(request, caller, box, call)
         streams = "text/event-stream" in request.headers.get("accept", "")
         if streams and message.progress_token is not None:
             await anext(steps)  # there is room: what is refused has a status of its own
@@ -127,11 +130,20 @@ class McpServer:
             return StreamingResponse(body, media_type=EVENT_STREAM.decode(), headers=headers)
         return json_reply(await while_connected(request, _last(message, steps)))
 
-    async def _run(self, caller: Caller, box: Toolbox, call: Call) -> AsyncGenerator[Step, None]:
+    async def _run(
+        self, request: Request, caller: Caller, box: Toolbox, call: Call
+    ) -> AsyncGenerator[Step, None]:
         """Run a call within the caller's limits, and on its books."""
         deadline_s = monotonic() + self.bounds.turn_timeout_s
         runner = CallRunner(box, self.bounds, deadline_s)
-        calls = ToolCalls(self.charges, caller, new_request_id())
+        request_id, tracer = new_request_id(), self.charges.tracer
+        span = None
+        if tracer is not None:
+            about = About(request.headers.raw, request_id, caller.name, "", "execute_tool")
+            span = tracer.begin(about)
+            span.turn()
+        calls = ToolCalls(self.charges, caller, request_id, span)
+        calls.begin()
         async with _room(caller):
             try:
                 async with aclosing(runner.run([call])) as steps:
@@ -140,6 +152,8 @@ class McpServer:
                         yield step
             finally:
                 calls.end("client_gone")
+                if span is not None:
+                    span.ended(_END)
 
 
 @asynccontextmanager

@@ -79,7 +79,9 @@ class Relay:
     def _ask(self) -> Exchange:
         order = self._order
         order.charge.asked(self._engine.number)
-        return self._engine.pool.post(order.path, order.body, self, self._client.request_id)
+        span = order.charge.span
+        trace = b"" if span is None else span.header
+        return self._engine.pool.post(order.path, order.body, self, self._client.request_id, trace)
 
     # Sink: the engine's side
 

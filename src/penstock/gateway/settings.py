@@ -144,6 +144,14 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_answer_bytes: int = 262_144
 
 
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where spans are sent, and which share of the traces that begin here."""
+
+    endpoint: str | None = None
+    """Base address of an OTLP/HTTP receiver; none means where OpenTelemetry's variables say."""
+    share: float = 1.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything one gateway process needs to know."""
 
@@ -164,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None: nothing is kept, and there are no budgets and no admin API."""
     cache: CacheSettings | None = None
     """None: no answer is kept."""
+    tracing: TracingSettings = TracingSettings()
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
     breaker: BreakerSettings = BreakerSettings()

@@ -3,9 +3,11 @@
 import itertools
 import logging
 
+from penstock.chat.call_context import trace_calls
 from penstock.chat.events import Outcome, Step, ToolFinished, ToolStarted
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
+from penstock.gateway.spans import RequestSpan
 from penstock.ground.errors import StoreUnavailable
 
 _RAN: dict[Outcome, str] = {"ok": "complete", "error": "failed", "timeout": "timeout"}
@@ -17,13 +19,27 @@ log = logging.getLogger("penstock.gateway")
 class ToolCalls:
     """Notes what the calls of one request tell; `end` gives up those that still run."""
 
-    def __init__(self, charges: Charges, caller: Caller, request_id: bytes) -> None:
+    def __init__(
+        self,
+        charges: Charges,
+        caller: Caller,
+        request_id: bytes,
+        span: RequestSpan | None = None,
+    ) -> None:
         self._charges, self._caller, self._request_id = charges, caller, request_id
+        self._span = span
         self._numbers = itertools.count(1)
         self._running: dict[str, tuple[str, float]] = {}
 
+    def begin(self) -> None:
+        """Let the calls that this task starts belong to the request's trace."""
+        if self._span is not None:
+            trace_calls(self._span.headers_of)
+
     def note(self, step: Step) -> None:
         """Take down what happened."""
+        if self._span is not None:
+            self._span.tool(step)
         if isinstance(step, ToolStarted):
             self._running[step.call_id] = step.name, self._charges.clock()
         elif isinstance(step, ToolFinished):

@@ -141,7 +141,10 @@ class Turns:
         upstream = Upstream(charge, _CHAT, request_id)
         box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
         turn = Turn(request, upstream, box, self.bounds, continuations=continuations)
-        return _Run(turn, charge, ToolCalls(self._charges, charge.caller, request_id))
+        if charge.span is not None:
+            charge.span.turn()
+        calls = ToolCalls(self._charges, charge.caller, request_id, charge.span)
+        return _Run(turn, charge, calls)
 
 
 def _continuation_key(variable: str | None) -> bytes:
@@ -169,6 +172,7 @@ class _Run:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn; see `Turn.events`."""
         outcome = "failed"
+        self._calls.begin()
         try:
             async with aclosing(self._turn.events()) as events:
                 async for event in events:
@@ -198,9 +202,15 @@ class _Run:
         elif isinstance(event, ToolStarted | Finished):
             seconds = time.perf_counter() - self.since_s
             done = isinstance(event, Finished)
+            self._tell_span()
             self.charge.counted(self._usage(), done=done, seconds=seconds)
         if not isinstance(event, Chunk | Finished):
             self._calls.note(event)
+
+    def _tell_span(self) -> None:
+        if self.charge.span is not None:
+            usage = self._turn.usage
+            self.charge.span.used(usage.prompt_tokens, usage.completion_tokens)
 
     def settle(self, outcome: str) -> None:
         """Close the account, once."""

@@ -12,6 +12,7 @@ from penstock.gateway.charges import Charge
 from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
 from penstock.gateway.line import Line
 from penstock.gateway.queueing import place_for
+from penstock.gateway.spans import Round
 from penstock.ground.errors import EngineError, EngineRefused, EngineUnavailable
 
 _HIGH_WATER = 1 << 18
@@ -25,6 +26,7 @@ class Upstream:
         self._charge, self._route = charge, charge.route
         self._path, self._request_id = path, request_id
         self._rounds = 0
+        self._trace = b""
 
     async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
         """Yield the raw body of the engine's streamed answer, cut anywhere.
@@ -41,9 +43,30 @@ class Upstream:
             await self._charge.next_round(body)
         line = self._route.line
         pieces = self._ask(body) if line is None else self._ask_in_turn(line, body)
+        span = self._charge.span
+        if span is not None:
+            pieces = self._traced(span.round(), pieces)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
+
+    async def _traced(
+        self, span: Round, pieces: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        self._trace, begun = span.header, False
+        error: BaseException | None = None
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if not begun:
+                        span.first_byte()
+                        begun = True
+                    yield piece
+        except EngineError as failed:
+            error = failed
+            raise
+        finally:
+            span.ended(error)
 
     async def _ask_in_turn(self, line: Line, body: bytes) -> AsyncGenerator[bytes, None]:
         """Ask when there is a place; what the round used is told by its events."""
@@ -63,7 +86,7 @@ class Upstream:
         while True:
             inbox = _Inbox()
             self._charge.asked(engine.number)
-            exchange = engine.pool.post(self._path, body, inbox, self._request_id)
+            exchange = engine.pool.post(self._path, body, inbox, self._request_id, self._trace)
             inbox.exchange = exchange
             try:
                 while (piece := await inbox.next()) is not None:

@@ -291,6 +291,9 @@ def _addresses(manifest: Manifest) -> Iterator[Flaw]:
     weather = manifest.builtin_tools.weather_url
     if weather and not http_url(weather):
         yield Flaw(("builtin_tools", "weather_url"), *NO_URL)
+    receiver = manifest.tracing.endpoint
+    if receiver and not http_url(receiver):
+        yield Flaw(("tracing", "endpoint"), *NO_URL)
     for name, source in manifest.tools.items():
         for field in ("url", "mcp"):
             address = getattr(source, field)

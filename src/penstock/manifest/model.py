@@ -236,6 +236,16 @@ class Gateway(Section):
     """Longest time a client may take to send its request, seconds."""
 
 
+class Tracing(Section):
+    """Spans of requests, by OpenTelemetry; needs `pip install 'penstock[tracing]'`."""
+
+    endpoint: str | None = Field(default=None, examples=["http://127.0.0.1:4318"])
+    """Base address of an OTLP/HTTP receiver; none means where OpenTelemetry's environment
+    variables say, and without those nothing is traced."""
+    share: float = Field(default=1.0, ge=0, le=1, examples=[0.1])
+    """Share of requests that are traced, 0 to 1, where the caller has not decided."""
+
+
 class Manifest(Section):
     """The whole of `penstock.yaml`. The smallest valid file is empty."""
 
@@ -291,6 +301,8 @@ class Manifest(Section):
     """Bounds of a request in which the gateway runs tools."""
     gateway: Gateway = Field(default=Gateway(), examples=[{"port": 8080}])
     """The HTTP server in front of the engines."""
+    tracing: Tracing = Field(default=Tracing(), examples=[{"endpoint": "http://127.0.0.1:4318"}])
+    """Spans of requests, by OpenTelemetry."""
 
     @property
     def engine_kind(self) -> Literal["embedded", "vllm", "openai"]:

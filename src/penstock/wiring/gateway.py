@@ -28,7 +28,6 @@ def run_gateway(settings_path: Path) -> int:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
 
-    from penstock.chat.tools.kinds import make_toolboxes
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
     from penstock.gateway.doorway import Doors
@@ -39,11 +38,12 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.meters import Meters, gauge
     from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import read_settings
-    from penstock.gateway.turns import Turns
     from penstock.ground import metrics
     from penstock.wiring.caching import open_cache
     from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
+    from penstock.wiring.tools import open_tools
+    from penstock.wiring.tracing import open_tracing
 
     settings = read_settings(settings_path)
     fleet = Fleet(settings.engines, settings.breaker)
@@ -60,10 +60,9 @@ def run_gateway(settings_path: Path) -> int:
     admission, lines = open_admission(settings, fleet)
     sources = open_key_sources(settings.key_sources, admission, registry)
     office = _office(settings, admission, fleet) if settings.registry else None
-    charges = Charges(meters, office.clerk if office else None)
-    tools = settings.tools
-    toolboxes = make_toolboxes(tools.sources, os.environ, tools.weather_url, tools.database)
-    turns = Turns(settings, toolboxes, charges, office.approvals if office else None)
+    tracing = open_tracing(settings.tracing)
+    charges = Charges(meters, office.clerk if office else None, tracer=tracing)
+    toolboxes, turns = open_tools(settings, charges, office.approvals if office else None)
     mcp = McpServer(admission, toolboxes, charges, turns.bounds)
     cold = Cold(
         admission=admission,
@@ -78,7 +77,8 @@ def run_gateway(settings_path: Path) -> int:
     )
     cache = open_cache(settings, meters, registry)
     front = Front(admission, charges, turns, cache)
-    backgrounds = [b for b in (office, *sources, toolboxes, lines, cache) if b is not None]
+    parts = (office, *sources, toolboxes, lines, cache, tracing)
+    backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     _settle_garbage()

@@ -190,7 +190,7 @@ def _settings(
     secrets: dict[str, str],
 ) -> Settings:
     from penstock.chat.tools.from_manifest import tool_fields
-    from penstock.gateway.settings import KeySettings, Settings, ToolSettings
+    from penstock.gateway.settings import KeySettings, Settings, ToolSettings, TracingSettings
     from penstock.registry import keys
     from penstock.wiring.identity import key_source_settings
 
@@ -211,6 +211,7 @@ def _settings(
         body_timeout_s=gateway.body_timeout_s,
         queue=_queue(manifest),
         key_sources=key_source_settings(manifest.keys),
+        tracing=TracingSettings(manifest.tracing.endpoint, manifest.tracing.share),
     )
 
 

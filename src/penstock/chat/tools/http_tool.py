@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from penstock.chat.call_context import current_call
 from penstock.chat.tools.described import BODY, Operation, Place
 from penstock.ground.errors import ToolError
 
@@ -74,7 +75,12 @@ class HttpTool:
             self._operation.method,
             self._access.base_url.rstrip("/") + path,
             params=[pair for item in sorted_out["query"].items() for pair in _pairs(*item)],
-            headers={**_PLAIN, **headers, **self._access.headers},
+            headers={
+                **_PLAIN,
+                **headers,
+                **current_call().trace_headers,
+                **self._access.headers,
+            },
             json=body.get(BODY, body) if body else None,
         )
 

@@ -47,14 +47,20 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self.outstanding = 0
 
-    def post(self, path: bytes, body: bytes, sink: Sink, request_id: bytes) -> Exchange:
-        """Send `body` (JSON) to `path`; the response goes to `sink`. Returns the handle."""
-        request = b"POST %b%b%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (
+    def post(
+        self, path: bytes, body: bytes, sink: Sink, request_id: bytes, more: bytes = b""
+    ) -> Exchange:
+        """Send `body` (JSON) to `path`; the response goes to `sink`. Returns the handle.
+
+        `more` are further header lines, each with its end.
+        """
+        request = b"POST %b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (
             self._base,
             path,
             self._head_end,
             len(body),
             request_id,
+            more,
             body,
         )
         return self._start(Exchange(request, sink))
