@@ -27,6 +27,7 @@ AIMS = {"tokens_per_s": 15, "tpot_ms": 12, "ttft_ms": 20}
 HELD_OUT = {
     "held_out": "held out (seen while the model was made)",
     "held_out_fresh": "held out (fresh: judged once)",
+    "held_out_circulating": "figures that circulate (vLLM of 2024)",
 }
 FILE = Path(reach.__file__).parent / "data" / "efficiency.json"
 
@@ -55,7 +56,9 @@ def judge(
     found = residuals(calibration.efficiency, inside)
     print(f"{'metric':14} {'points':>6} {'median error':>13} {'aim':>5} {'inside bars':>12}")
     for metric in METRICS:
-        print(_line(metric, [one for one in found if one.metric == metric], calibration))
+        some = [one for one in found if one.metric == metric]
+        if some:
+            print(_line(metric, some, calibration))
     covered = [_covered(one, calibration) for one in found]
     print(f"inside the bars: {sum(covered)} of {len(covered)} ({sum(covered) / len(covered):.0%})")
     for one in found if each else ():
