@@ -77,6 +77,26 @@ def test_what_the_manifest_says_reaches_the_question(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "extra",
+    [
+        ["--kv-cache-dtype", "fp8_e5m2", "--pipeline-parallel-size", "2"],
+        ["--pipeline-parallel-size=2", "--kv-cache-dtype=fp8"],
+    ],
+)
+def test_what_vllm_is_told_beside_counts(tmp_path: Path, extra: list[str]) -> None:
+    asked = manifest(model={"id": "Qwen/Qwen3-8B"}, engine={"kind": "vllm", "extra_args": extra})
+    layout = ask(asked, find_shape(asked, CATALOGUE, tmp_path), Wishes()).layout
+    assert (layout.cache_dtype, layout.pipeline_parallel, layout.gpus) == ("fp8", 2, 2)
+
+
+def test_a_profile_sets_what_the_manifest_leaves_open(tmp_path: Path) -> None:
+    engine = {"kind": "vllm", "profile": "high-throughput", "max_sequences": 100}
+    asked = manifest(model={"id": "Qwen/Qwen3-8B"}, engine=engine)
+    layout = ask(asked, find_shape(asked, CATALOGUE, tmp_path), Wishes()).layout
+    assert (layout.utilization, layout.step_tokens, layout.max_sequences) == (0.95, 32_768, 100)
+
+
+@pytest.mark.parametrize(
     ("target", "where"),
     [
         ({"kind": "local"}, "ecs"),

@@ -109,6 +109,17 @@ def test_a_bound_on_machines_is_kept_and_its_lifting_offered() -> None:
     assert any(near.startswith("any number of machines") for near in choice.nearest)
 
 
+def test_a_machine_with_fewer_gpus_than_a_copy_takes_falls() -> None:
+    choice = chosen(demand(layout=Layout(tensor_parallel=4), instances=("g5.xlarge",)))
+    assert [each.why for each in choice.fallen] == ["it has fewer GPUs than the 4 of a copy"]
+    assert choice.nearest[0].startswith("tensor_parallel left open: ")
+    deep = Layout(tensor_parallel=2, pipeline_parallel=2)
+    both = chosen(demand(layout=deep, instances=("g5.12xlarge",), extrapolate=True)).cheapest
+    assert both is not None
+    assert both.option.copies == 1
+    assert both.use.weights_gib == pytest.approx(14.96 / 4, rel=0.01)
+
+
 def test_exploring_tries_every_place_and_precision() -> None:
     tried = list(options(demand(explore=True), CATALOGUE))
     assert {option.place for option in tried} == set(PLACES)

@@ -13,13 +13,14 @@ from typing import Any
 
 from penstock.catalog.catalogue import HOME_REGION, Catalogue
 from penstock.catalog.shape import ModelShape, shape_from_config
+from penstock.engines.profiles import PROFILES
 from penstock.ground.errors import UserError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
 from penstock.sizing.demand import DEFAULT_TTFT_MS, Demand
 from penstock.sizing.memory import MAX_SEQUENCES, STEP_TOKENS, UTILIZATION, Layout
 from penstock.sizing.serving import Load
 
-_LORA_SLOTS = 16
+_LORA_SLOTS, _USUAL_CONTEXT = 16, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def ask(manifest: Manifest, shape: ModelShape, wishes: Wishes) -> Demand:
     Raises:
         UserError: the context is longer than the model's own.
     """
-    context = manifest.model.context or min(shape.context, 8192)
+    usual = PROFILES[manifest.engine.profile].context or _USUAL_CONTEXT
+    context = manifest.model.context or min(shape.context, usual)
     if context > shape.context:
         raise UserError(
             f"model.context ({context}) is longer than {shape.id} was made for ({shape.context})",
@@ -112,16 +114,30 @@ def place(manifest: Manifest) -> str:
 
 
 def _layout(manifest: Manifest) -> Layout:
-    engine = manifest.engine
+    engine, profile = manifest.engine, PROFILES[manifest.engine.profile]
+    utilization = engine.gpu_memory_utilization or profile.gpu_memory_utilization
     adapters = len(manifest.adapters)
+    cache = _argument(manifest, "--kv-cache-dtype")
     return Layout(
         tensor_parallel=engine.tensor_parallel,
-        utilization=engine.gpu_memory_utilization or UTILIZATION,
-        max_sequences=engine.max_sequences or MAX_SEQUENCES,
-        step_tokens=engine.max_batched_tokens or STEP_TOKENS,
+        pipeline_parallel=int(_argument(manifest, "--pipeline-parallel-size") or 1),
+        utilization=utilization or UTILIZATION,
+        max_sequences=engine.max_sequences or profile.max_sequences or MAX_SEQUENCES,
+        step_tokens=engine.max_batched_tokens or profile.max_batched_tokens or STEP_TOKENS,
+        cache_dtype="fp8" if cache.startswith("fp8") else "auto",
         eager=bool(engine.eager),
         lora_slots=min(adapters + 1, _LORA_SLOTS) if adapters else 0,
     )
+
+
+def _argument(manifest: Manifest, name: str) -> str:
+    """The value of one of `engine.extra_args`, as `--name value` or `--name=value`."""
+    given = manifest.engine.extra_args
+    for number, argument in enumerate(given):
+        key, equals, value = argument.partition("=")
+        if key == name:
+            return value if equals else next(iter(given[number + 1 : number + 2]), "")
+    return ""
 
 
 def _quantization(manifest: Manifest) -> str:

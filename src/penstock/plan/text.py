@@ -43,11 +43,14 @@ def lines(report: Report) -> Iterator[str]:
 def answer(best: Candidate, report: Report) -> Iterator[str]:
     """The answer: machines, memory, speed, cost."""
     demand, option, use = report.demand, best.option, best.use
+    precision = best.option.precision.name
+    other = "" if precision == demand.quantization else f", {precision}"
+    other += "" if option.place == demand.place else f", on {option.place}"
     gpus = f"{option.instance.gpus} x {option.instance.gpu}"
     tp = option.layout.tensor_parallel
     spread = f", tensor parallel {tp}" if tp > 1 else ""
     copies = f", {option.copies} copies each" if option.copies > 1 else ""
-    yield _row("answer", f"{best.machines} x {option.name} ({gpus}){spread}{copies}")
+    yield _row("answer", f"{best.machines} x {option.name} ({gpus}){spread}{copies}{other}")
     full = use.sequences(demand.context)
     doubt = "" if report.catalogue.is_checked(best.served.gpu.dated) else "*"
     yield _row(

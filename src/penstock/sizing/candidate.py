@@ -152,6 +152,10 @@ def _refusal(option: Option, demand: Demand, catalogue: Catalogue) -> str:
     lacks = (
         (option.place == "sagemaker serverless", "serverless inference has no GPU"),
         (
+            option.layout.gpus > instance.gpus,
+            f"it has fewer GPUs than the {option.layout.gpus} of a copy",
+        ),
+        (
             option.place.startswith("sagemaker") and not instance.on_sagemaker,
             "SageMaker does not offer it for hosting",
         ),

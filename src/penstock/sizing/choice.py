@@ -74,11 +74,11 @@ def _rank(candidate: Candidate) -> tuple[float, float]:
 
 
 def _degrees(demand: Demand, gpus: int) -> tuple[int, ...]:
-    if demand.layout.tensor_parallel > 1:
-        return (demand.layout.tensor_parallel,) if demand.layout.tensor_parallel <= gpus else ()
-    shape = demand.shape
-    fits = (degree for degree in (1, 2, 4, 8) if degree <= gpus and shape.heads % degree == 0)
-    return tuple(fits) or (1,)
+    asked, heads = demand.layout, demand.shape.heads
+    if asked.tensor_parallel > 1:
+        return (asked.tensor_parallel,)
+    most = gpus // asked.pipeline_parallel
+    return (1, *(degree for degree in (2, 4, 8) if degree <= most and heads % degree == 0))
 
 
 def _one_each(fallen: Sequence[Fallen], serving: Sequence[Candidate]) -> Iterator[Fallen]:
