@@ -82,6 +82,12 @@ def test_pictures_are_files_of_both_kinds(plan: Plan, tmp_path: Path) -> None:
         write_picture(drawn, tmp_path / "plan.gif")
 
 
+def test_old_figures_are_told_in_the_picture_too(plan: Plan) -> None:
+    report = plan()
+    for drawn in (pictures.svg(report), "\n".join(pictures.terminal(report))):
+        assert f"{len(report.stale)} prices older than 90 days" in drawn
+
+
 def test_the_terminal_has_the_same_three(plan: Plan) -> None:
     told = "\n".join(pictures.terminal(plan()))
     assert "Memory of one" in told

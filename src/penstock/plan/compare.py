@@ -78,7 +78,7 @@ def _row(report: Report) -> tuple[str, ...]:
     return (
         *start,
         f"{best.machines} x {best.option.name}",
-        f"{bill.usd_per_month:,.0f}{'*' if bill.spread[1] > bill.spread[0] * 1.01 else ''}",
+        f"{bill.usd_per_month:,.0f}{'*' if bill.is_doubtful else ''}",
         f"{bill.per_thousand_requests(rate):,.3f}",
         f"{bill.per_million_tokens(rate, tokens):,.3f}",
         f"{best.ttft_ms_p95.middle:,.0f} ms",

@@ -47,14 +47,17 @@ class Stack:
         return sum(size for _, size in self.parts)
 
 
-def page(panels: Sequence[Chart | Stack], title: str) -> str:
-    """An SVG document with the panels below each other."""
+def page(panels: Sequence[Chart | Stack], title: str, note: str = "") -> str:
+    """An SVG document with the panels below each other, and a note at the foot."""
     tall = [HEIGHT if isinstance(panel, Chart) else 150 for panel in panels]
     body, top = [], 40
     for panel, height in zip(panels, tall, strict=True):
         drawn = _chart(panel) if isinstance(panel, Chart) else _stack(panel)
         body.append(f'<g transform="translate(0,{top})">{drawn}</g>')
         top += height
+    if note:
+        top += 24
+        body.append(_text(_RIGHT, top - 12, note, size=10))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" '
         f'viewBox="0 0 {WIDTH} {top}" font-family="DejaVu Sans, Helvetica, Arial, sans-serif" '

@@ -20,7 +20,7 @@ def svg(report: Report) -> str:
     if best is None:
         return page([], f"{report.name}: nothing to draw")
     title = f"{report.name}: {best.machines} x {best.option.name}"
-    return page([cost(report), latency(report, best), memory(best)], title)
+    return page([cost(report), latency(report, best), memory(best)], title, _note(report))
 
 
 def cost(report: Report) -> Chart:
@@ -88,11 +88,22 @@ def memory(best: Candidate) -> Stack:
     return Stack(f"Memory of one {gpu}", "GiB", tuple(part for part in parts if part[1] > 0))
 
 
+def _note(report: Report) -> str:
+    """Of which day it is, and how old and how sure the figures are."""
+    old, doubted = len(report.stale), len(report.unchecked)
+    told = [f"as of {report.today}"]
+    told += [f"{old} prices older than 90 days"] if old else []
+    told += [f"{doubted} figures not checked against a source"] if doubted else []
+    return ", ".join(told)
+
+
 def terminal(report: Report) -> Iterator[str]:
     """The same pictures in characters."""
     best = report.best
     if best is None:
         return
+    yield ""
+    yield _note(report)
     stack = memory(best)
     yield ""
     yield f"{stack.title}, {stack.whole:.1f} GiB"

@@ -41,25 +41,37 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def answer(best: Candidate, report: Report) -> Iterator[str]:
-    """The answer: machines, memory, speed, cost."""
-    demand, option, use = report.demand, best.option, best.use
-    precision = best.option.precision.name
-    other = "" if precision == demand.quantization else f", {precision}"
-    other += "" if option.place == demand.place else f", on {option.place}"
-    gpus = f"{option.instance.gpus} x {option.instance.gpu}"
-    tp = option.layout.tensor_parallel
-    spread = f", tensor parallel {tp}" if tp > 1 else ""
-    copies = f", {option.copies} copies each" if option.copies > 1 else ""
-    yield _row("answer", f"{best.machines} x {option.name} ({gpus}){spread}{copies}{other}")
-    full = use.sequences(demand.context)
-    doubt = "" if report.catalogue.is_checked(best.served.gpu.dated) else "*"
+    """The answer: machines, memory, speed, cost, quota."""
+    demand, option = report.demand, best.option
+    tp, precision = option.layout.tensor_parallel, option.precision.name
+    machines = f"{best.machines} x {option.name} ({option.instance.gpus} x {option.instance.gpu})"
+    more = (
+        f"tensor parallel {tp}" if tp > 1 else "",
+        f"{option.copies} copies each" if option.copies > 1 else "",
+        precision if precision != demand.quantization else "",
+        f"on {option.place}" if option.place != demand.place else "",
+    )
+    yield _row("answer", ", ".join((machines, *filter(None, more))))
+    yield from _memory(best, report)
+    yield from _speed(best, report)
+    yield from _cost(best, report)
+    yield _row("quota", str(report.quota))
+
+
+def _memory(best: Candidate, report: Report) -> Iterator[str]:
+    use, context = best.use, report.demand.context
     yield _row(
         "memory",
         f"{use.weights_gib:.1f} GiB weights + {use.activations_gib:.1f} activations + "
         f"{use.overhead_gib + use.adapters_gib:.1f} engine, {use.cache_gib:.1f} left for the "
         f"cache of {use.usable_gib:.1f} usable a GPU",
     )
-    yield _row("", f"{best.batch} requests like these at once, {full} at {demand.context} tokens")
+    full = use.sequences(context)
+    yield _row("", f"{best.batch} requests like these at once, {full} at {context} tokens")
+
+
+def _speed(best: Candidate, report: Report) -> Iterator[str]:
+    doubt = "" if report.catalogue.is_checked(best.served.gpu.dated) else "*"
     yield _row(
         "speed",
         f"first token {_ms(best.ttft_ms_p50)} (p50), {_ms(best.ttft_ms_p95)} (p95); "
@@ -71,15 +83,17 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
         f"sustains {best.capacity_rpm.middle:,.0f} requests/min ({low:,.0f} to {high:,.0f}); "
         f"bars hold 90 % of left-out measurements{_local(best, report)}",
     )
-    bill, rate = best.bill, demand.requests_per_minute
-    tokens = demand.load.prompt + demand.load.output
+
+
+def _cost(best: Candidate, report: Report) -> Iterator[str]:
+    bill, rate, load = best.bill, report.demand.requests_per_minute, report.demand.load
     least, most = bill.spread
-    star = "*" if most > least * 1.01 else ""
+    star = "*" if bill.is_doubtful else ""
     yield _row(
         "cost",
         f"{bill.usd_per_hour:,.2f} USD/h, {bill.usd_per_month:,.0f} USD/month{star}; "
         f"{bill.per_thousand_requests(rate):,.3f} USD for 1,000 requests, "
-        f"{bill.per_million_tokens(rate, tokens):,.3f} for a million tokens",
+        f"{bill.per_million_tokens(rate, load.prompt + load.output):,.3f} for a million tokens",
     )
     if star:
         yield _row("", f"* rests on unchecked prices: {least:,.0f} to {most:,.0f} USD/month")
@@ -90,7 +104,6 @@ def answer(best: Candidate, report: Report) -> Iterator[str]:
         "",
         f"machines {bill.month(machine):,.0f}{note}, gateway and network {rest:,.0f} USD/month",
     )
-    yield _row("quota", str(report.quota))
 
 
 def _trial(report: Report) -> Iterator[str]:

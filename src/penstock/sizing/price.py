@@ -61,6 +61,12 @@ class Bill:
         return self.usd_per_month - off, self.usd_per_month + off
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether unchecked prices may move the month by more than a hundredth."""
+        least, most = self.spread
+        return most > least * 1.01
+
+    @property
     def unchecked(self) -> tuple[Item, ...]:
         """The parts whose price nobody compared with its source."""
         return tuple(item for item in self.items if not item.checked)
