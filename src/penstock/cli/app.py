@@ -55,6 +55,7 @@ COMMANDS = {
     ),
     "keys": Entry("penstock.cli.keys", "Show, make, rotate, switch off or revoke API keys."),
     "usage": Entry("penstock.cli.usage", "Show what was used, or export the ledger's entries."),
+    "audit": Entry("penstock.cli.audit", "Check an audit for what was altered, or show it."),
     "tools": Entry("penstock.cli.tools", "List, call or test the tools of a manifest."),
     "schema": Entry("penstock.cli.schema", "Print the JSON Schema of penstock.yaml."),
 }

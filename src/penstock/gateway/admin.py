@@ -29,6 +29,7 @@ from penstock.gateway.admin_forms import (
 )
 from penstock.gateway.admin_openapi import Body, admin_document
 from penstock.gateway.admission import Admission
+from penstock.gateway.auditing import Auditing
 from penstock.gateway.faults import fault_of
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.replies import fault_reply, json_reply, secret_in
@@ -54,6 +55,7 @@ class Admin:
     office: Office
     unknown_tools: Callable[[Sequence[str]], list[str]]
     fleet: Fleet
+    audit: Auditing | None = None
     wall: Clock = time.time
 
     def routes(self) -> list[BaseRoute]:
@@ -95,10 +97,13 @@ class Admin:
         """Let in who has an admin key; nobody else learns what there is."""
         try:
             secret = secret_in(request)
-            if not secret or not self.admission.directory.opens_admin(secret, self.wall()):
+            key = self.admission.directory.admin_of(secret, self.wall()) if secret else None
+            if key is None:
                 raise NotAllowed("this address takes an admin key", fix="Send one")
             method = "GET" if request.method == "HEAD" else request.method
-            return await actions[method](request)
+            if self.audit is None or method == "GET":
+                return await actions[method](request)
+            return await _audited(self.audit, key, request, actions[method])
         except PenstockError as error:
             return fault_reply(fault_of(error))
 
@@ -290,6 +295,22 @@ class Admin:
                 param=param,
                 code="invalid_value",
             )
+
+
+async def _audited(audit: Auditing, key: KeyRecord, request: Request, action: Action) -> Response:
+    """Act, and record what was done, or tried, before it is answered; never a new key's secret."""
+    audit.require_room()
+    try:
+        response = await action(request)
+    except PenstockError as error:
+        response = fault_reply(fault_of(error))
+    try:
+        details = msgspec.json.decode(await request.body() or b"null")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        details = None  # it was refused for that
+    name = getattr(action, "__name__", "")
+    audit.acted(key.id, name, request.url.path, response.status_code, details)
+    return response
 
 
 def _summary(action: Action) -> str:

@@ -17,6 +17,10 @@ class Client(Protocol):
     """Further header lines of the response, each with its end."""
 
     @property
+    def address(self) -> bytes:
+        """Where it connects from: of the last proxy, if there is one."""
+
+    @property
     def takes_chunks(self) -> bool:
         """Whether the client understands chunked framing (HTTP/1.1)."""
 

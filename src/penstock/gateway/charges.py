@@ -7,9 +7,9 @@ and `gateway/waiting.py` waits for the clerk and tries again.
 
 import time
 from math import ceil
-from typing import Protocol
 
 from penstock.gateway.admission import Route
+from penstock.gateway.auditing import Auditing, Watcher
 from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Place
@@ -23,7 +23,7 @@ from penstock.registry.entries import KINDS, OUTCOMES
 from penstock.registry.gate import Gate
 from penstock.registry.purse import Purse, Take, put_back, window_ends_s
 from penstock.registry.records import Price
-from penstock.registry.slots import End, SlotFile
+from penstock.registry.slots import NO_ENGINE, End, SlotFile
 
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 _KIND = {name: number for number, name in enumerate(KINDS)}
@@ -42,13 +42,6 @@ class Short(Exception):
         self.purse, self.amount = purse, amount
 
 
-class Watcher(Protocol):
-    """Is told how a request ends."""
-
-    def ended(self, end: End) -> None:
-        """It ends so; told before the client sees the end, and perhaps again: the first holds."""
-
-
 class Charges:
     """Opens charges."""
 
@@ -63,6 +56,7 @@ class Charges:
     ) -> None:
         """Without a `clerk` only limits and metrics are kept: no budgets, no ledger."""
         self.meters, self.clerk, self.tracer = meters, clerk, tracer
+        self.audit: Auditing | None = None
         self.slots: SlotFile | None = clerk.slots if clerk else None
         self.clock, self.wall = clock, wall
         self._ratios: dict[str, float] = {}
@@ -99,7 +93,9 @@ class Charges:
         return charge
 
     def refused(self, caller: Caller, model: str, request_id: bytes) -> None:
-        """Write a request that was refused into the ledger."""
+        """Write a request that was refused into the ledger, and the audit."""
+        if self.audit is not None:
+            self.audit.refused(caller, model, request_id)
         if self.slots is None or not self.slots.has_room:
             return
         text = request_id + caller.identity + _shortened(model) + b"\0"
@@ -239,6 +235,12 @@ class Charge:
         """Engine number `engine` has been asked."""
         if self.slot and self._charges.slots is not None:
             self._charges.slots.asked(self.slot, engine)
+
+    @property
+    def engine(self) -> int:
+        """Number of the engine that was asked last; see `slots.NO_ENGINE`."""
+        slots = self._charges.slots
+        return slots.engine(self.slot) if self.slot and slots is not None else NO_ENGINE
 
     def first_byte(self, seconds: float) -> None:
         """The client gets its first bytes, `seconds` after it asked."""

@@ -92,6 +92,11 @@ class Doorway(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER)
 
+    @property
+    def address(self) -> bytes:
+        """Where the client connects from."""
+        return f"{self.client[0]}".encode() if self.client else b""
+
     # Reading
 
     def data_received(self, data: bytes) -> None:

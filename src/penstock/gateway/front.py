@@ -89,6 +89,8 @@ class Front:
             about = (caller.name, route.model, operation, request.streams)
             charge.trace(self._charges.tracer, About(client.headers, client.request_id, *about))
         try:
+            if self._charges.audit is not None:
+                client = self._charges.audit.begin(client, charge, path, body)
             if self._cache is not None:
                 return self._cache.answer(
                     client,

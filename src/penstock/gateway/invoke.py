@@ -12,6 +12,8 @@ from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import open_patiently
 from penstock.ground.errors import RequestError
 
+PATH = b"/invoke"
+
 
 class InvokeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the text is made; names as in Hugging Face's text generation."""
@@ -66,13 +68,18 @@ class Invoker:
         if self._charges.tracer is not None:
             about = About(headers, request_id, caller.name, route.model, "chat")
             charge.trace(self._charges.tracer, about)
+        audit, said = self._charges.audit, b""
+        witness = audit.begin_alone(request_id, charge, PATH, body) if audit else None
         try:
             finished = await self._turns.ask(charge, body, request_id)
+            said = msgspec.json.encode({"generated_text": finished.message.content})
         except RequestError:
             charge.settle("refused", None, 0, 0.0)  # before the turn began
             raise
         finally:
             charge.settle("client_gone", None, 0, 0.0)  # cancelled before the turn began
+            if witness is not None:
+                witness.close(said)
         return {
             "generated_text": finished.message.content or "",
             "prompt": request.prompt,

@@ -17,6 +17,7 @@ class Listener:
         self.cut = False
         self.request_id, self.claimed_tenant = client.request_id, client.claimed_tenant
         self.headers, self.takes_chunks = client.headers, client.takes_chunks
+        self.address = client.address
 
     @property
     def headers_out(self) -> bytes:

@@ -152,6 +152,29 @@ class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     share: float = 1.0
 
 
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is audited, where that goes and how it is sealed; see `manifest/archive.py`."""
+
+    folder: str
+    """Spools and chains of the gateways of this machine."""
+    bucket: str | None = None
+    """`s3://bucket/prefix` that segments are shipped to."""
+    lock: Literal["none", "governance", "compliance"] = "none"
+    lock_days: int = 0
+    content: Literal["none", "prompts", "full"] = "none"
+    max_content_bytes: int = 65_536
+    client_addresses: bool = False
+    redact: tuple[str, ...] = ()
+    patterns: dict[str, str] = {}
+    key_env: str | None = None
+    key_file: str | None = None
+    kms_key: str | None = None
+    segment_bytes: int = 16 * 1024 * 1024
+    segment_s: float = 300.0
+    sync_s: float = 1.0
+    max_spool_bytes: int = 512 * 1024 * 1024
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything one gateway process needs to know."""
 
@@ -173,6 +196,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheSettings | None = None
     """None: no answer is kept."""
     tracing: TracingSettings = TracingSettings()
+    audit: AuditSettings | None = None
+    """None: nothing is audited."""
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
     breaker: BreakerSettings = BreakerSettings()

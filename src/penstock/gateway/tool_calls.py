@@ -49,6 +49,8 @@ class ToolCalls:
             meters.tool_called(name, self._caller.name, step.outcome, step.seconds)
             if step.outcome in _RAN:
                 self._write(name, _RAN[step.outcome], step.seconds, step.outcome)
+            elif self._charges.audit is not None:
+                self._audit(self._next_id(), name, step.outcome, step.seconds)
 
     def end(self, outcome: str) -> None:
         """The request has ended so; harmless if it is called again."""
@@ -57,8 +59,11 @@ class ToolCalls:
             self._write(name, outcome, now_s - since_s, "given up")
         self._running.clear()
 
+    def _next_id(self) -> bytes:
+        return b"%b/%d" % (self._request_id, next(self._numbers))
+
     def _write(self, name: str, outcome: str, seconds: float, note: str) -> None:
-        number = next(self._numbers)
+        call_id = self._next_id()
         try:
             self._charges.line(
                 "tool",
@@ -66,9 +71,19 @@ class ToolCalls:
                 name,
                 outcome=outcome,
                 seconds=seconds,
-                request_id=b"%b/%d" % (self._request_id, number),
+                request_id=call_id,
                 note=note,
             )
         except StoreUnavailable as error:
             # The call has been made: its result is worth more than its line, which costs nothing.
             log.error("a call of the tool %s is not in the ledger: %s", name, error)
+        self._audit(call_id, name, note, seconds)
+
+    def _audit(self, call_id: bytes, name: str, outcome: str, seconds: float) -> None:
+        audit = self._charges.audit
+        if audit is None:
+            return
+        try:
+            audit.called(self._caller, call_id, name, outcome, seconds)
+        except StoreUnavailable as error:
+            log.error("a call of the tool %s is not in the audit: %s", name, error)

@@ -84,6 +84,12 @@ KEY_SOURCE_AGE = Metric(
     "Time since the last refresh that went well, seconds",
     ("source",),
 )
+AUDIT_ENTRIES = Metric("penstock_audit_entries_total", "Lines written to the audit")
+AUDIT_SPOOL = Metric("penstock_audit_spool_bytes", "Records that wait to be written, bytes")
+AUDIT_SEGMENTS = Metric("penstock_audit_segments_waiting", "Segments that wait to be shipped")
+AUDIT_FAILURES = Metric(
+    "penstock_audit_failures_total", "Attempts to write or ship that failed", ("step",)
+)
 
 ALL = (
     REQUESTS,
@@ -108,4 +114,8 @@ ALL = (
     CACHE_EVICTED,
     KEY_SOURCE_UP,
     KEY_SOURCE_AGE,
+    AUDIT_ENTRIES,
+    AUDIT_SPOOL,
+    AUDIT_SEGMENTS,
+    AUDIT_FAILURES,
 )

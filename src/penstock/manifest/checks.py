@@ -5,6 +5,7 @@ A setting that would have no effect is a mistake here, for nothing is ignored in
 
 from collections.abc import Iterator
 
+from penstock.manifest.archive_checks import check_audit, check_cache
 from penstock.manifest.customer_checks import (
     check_key_sources,
     check_priced_and_limited,
@@ -62,7 +63,8 @@ def check(manifest: Manifest) -> list[Flaw]:
         check_key_sources,
         check_prices,
         check_priced_and_limited,
-        _cache,
+        check_cache,
+        check_audit,
         _target,
         _load,
         _addresses,
@@ -198,22 +200,6 @@ def _tenants(manifest: Manifest) -> Iterator[Flaw]:
                 if source not in manifest.tools:
                     path = ("tenants", name, kind, source)
                     yield unknown_name(path, "source of tools", source, list(manifest.tools))
-
-
-def _cache(manifest: Manifest) -> Iterator[Flaw]:
-    cache = manifest.cache
-    if cache.store == "none":
-        for name in sorted(cache.model_fields_set - {"store"}):
-            what = f"cache.{name} has no effect: cache.store is none"
-            yield Flaw(("cache", name), what, "Set cache.store, or remove it.", "store: memory")
-    if cache.ttl_s > cache.max_ttl_s:
-        what = f"cache.ttl_s ({cache.ttl_s:g}) is longer than cache.max_ttl_s"
-        yield Flaw(("cache", "ttl_s"), what, "Raise cache.max_ttl_s.")
-    known = [manifest.served_model, *manifest.adapters, "*"]
-    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
-    for number, name in enumerate(cache.models):
-        if name not in known and not foreign:
-            yield unknown_name(("cache", "models", number), "model", name, known)
 
 
 TOOL_SETTINGS = {

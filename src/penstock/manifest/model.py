@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from penstock.manifest.archive import Cache
+from penstock.manifest.archive import Audit, Cache
 from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
 from penstock.manifest.section import Name, Section
@@ -287,6 +287,8 @@ class Manifest(Section):
     """Answers that are kept, and given again to the same question of the same tenant."""
     keys: Keys = Field(default=Keys(), examples=[{"aws": {"prefix": "penstock/tenants/"}}])
     """Where keys come from beside the registry."""
+    audit: Audit = Field(default=Audit(), examples=[{"to": "./audit"}])
+    """Who asked what, when: a line a request, which nobody can alter unseen."""
     tools: dict[Name, ToolSource] = Field(
         default_factory=dict, examples=[{"org-a": {"mcp": "https://mcp.example.com/sse"}}]
     )

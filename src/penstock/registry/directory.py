@@ -34,11 +34,12 @@ class Directory:
         """Return the tenant key with this digest, or none: an admin key is none."""
         return self._keys.get(digest)
 
-    def opens_admin(self, secret: bytes, now_s: float) -> bool:
-        """Whether `secret` opens the admin API; compared in constant time."""
-        digest, found = digest_of(secret), False
+    def admin_of(self, secret: bytes, now_s: float) -> KeyRecord | None:
+        """Return the admin key that `secret` is, if it opens; compared in constant time."""
+        digest, found = digest_of(secret), None
         for held, key in self._admins.items():
-            found |= hmac.compare_digest(held, digest) and key.opens_at(now_s)
+            if hmac.compare_digest(held, digest) and key.opens_at(now_s):
+                found = key
         return found
 
     def __len__(self) -> int:

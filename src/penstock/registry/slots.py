@@ -144,6 +144,11 @@ class SlotFile:
         """Note which engine was asked."""
         _ENGINE.pack_into(self._map, at + _RUN_AT, engine)
 
+    def engine(self, at: int) -> int:
+        """Return the number of the engine that was asked last."""
+        number: int = _ENGINE.unpack_from(self._map, at + _RUN_AT)[0]
+        return number
+
     def passed(self, at: int, events: int) -> None:
         """Note how many events have gone to the client."""
         _EVENTS.pack_into(self._map, at + _EVENTS_AT, events)

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
     from starlette.routing import BaseRoute
 
     from penstock.gateway.admission import Admission
+    from penstock.gateway.charges import Charges
     from penstock.gateway.fleet import Fleet
+    from penstock.gateway.queueing import Lines
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
     from penstock.registry.office import Office
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 def run_gateway(settings_path: Path) -> int:
     """Serve a gateway until it is told to stop; returns the exit code."""
     from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric as Family
 
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
@@ -35,10 +37,10 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.front import HOT_PATHS, Front
     from penstock.gateway.invoke import Invoker
     from penstock.gateway.mcp_server import McpServer
-    from penstock.gateway.meters import Meters, gauge
+    from penstock.gateway.meters import Meters
     from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import read_settings
-    from penstock.ground import metrics
+    from penstock.wiring.auditing import open_audit
     from penstock.wiring.caching import open_cache
     from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
@@ -48,13 +50,7 @@ def run_gateway(settings_path: Path) -> int:
     settings = read_settings(settings_path)
     fleet = Fleet(settings.engines, settings.breaker)
 
-    def gauges() -> list[Family]:
-        connections = gauge(metrics.CONNECTIONS)
-        connections.add_metric([], server.connections)
-        queues = lines.families() if lines else ()
-        return [*fleet.gauges(), connections, *queues]
-
-    meters = Meters(gauges)
+    meters = Meters(lambda: _gauges(fleet, lines, server.connections))
     registry = CollectorRegistry()
     registry.register(meters)
     admission, lines = open_admission(settings, fleet)
@@ -62,6 +58,7 @@ def run_gateway(settings_path: Path) -> int:
     office = _office(settings, admission, fleet) if settings.registry else None
     tracing = open_tracing(settings.tracing)
     charges = Charges(meters, office.clerk if office else None, tracer=tracing)
+    audit = open_audit(settings, charges, fleet, registry)
     toolboxes, turns = open_tools(settings, charges, office.approvals if office else None)
     mcp = McpServer(admission, toolboxes, charges, turns.bounds)
     cold = Cold(
@@ -73,16 +70,25 @@ def run_gateway(settings_path: Path) -> int:
         metrics=registry,
         started_s=int(time.time()),
         request_timeout_s=settings.request_timeout_s,
-        further=(mcp.route(), *_registry_routes(office, admission, turns, fleet)),
+        further=(mcp.route(), *_registry_routes(office, admission, charges, turns, fleet)),
     )
     cache = open_cache(settings, meters, registry)
     front = Front(admission, charges, turns, cache)
-    parts = (office, *sources, toolboxes, lines, cache, tracing)
+    parts = (audit, office, *sources, toolboxes, lines, cache, tracing)
     backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     _settle_garbage()
     return 0 if server.run() else 1
+
+
+def _gauges(fleet: Fleet, lines: Lines | None, connections: int) -> list[Family]:
+    from penstock.gateway.meters import gauge
+    from penstock.ground import metrics
+
+    open_ones = gauge(metrics.CONNECTIONS)
+    open_ones.add_metric([], connections)
+    return [*fleet.gauges(), open_ones, *(lines.families() if lines else ())]
 
 
 def _settle_garbage() -> None:
@@ -149,7 +155,7 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
 
 
 def _registry_routes(
-    office: Office | None, admission: Admission, turns: Turns, fleet: Fleet
+    office: Office | None, admission: Admission, charges: Charges, turns: Turns, fleet: Fleet
 ) -> tuple[BaseRoute, ...]:
     if office is None:
         return ()
@@ -157,5 +163,5 @@ def _registry_routes(
     from penstock.gateway.usage import OwnUsage
 
     own = OwnUsage(admission, office.usage, office.books)
-    admin = Admin(admission, office, turns.unknown, fleet)
+    admin = Admin(admission, office, turns.unknown, fleet, charges.audit)
     return (own.route(), *admin.routes())

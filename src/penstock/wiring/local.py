@@ -42,6 +42,7 @@ def local_stack(
     from penstock.targets.local.ports import free_port
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import admin_key_file, home
+    from penstock.wiring.auditing import audit_settings
     from penstock.wiring.caching import cache_settings
     from penstock.wiring.prices import with_hours
 
@@ -58,6 +59,7 @@ def local_stack(
         port=listen,
         registry=_registry(manifest, home(directory)),
         cache=cache_settings(manifest),
+        audit=audit_settings(manifest, home(directory)),
         admin=keys.digest_of(admin.encode()).hex(),
     )
     path = home(directory) / "gateway.json"

@@ -1,0 +1,50 @@
+"""Whether what is kept of requests and answers fits the rest of the manifest."""
+
+from collections.abc import Iterator
+
+from penstock.manifest.flaws import Flaw, unknown_name
+from penstock.manifest.model import Manifest
+
+
+def check_cache(manifest: Manifest) -> Iterator[Flaw]:
+    """What does not fit in `cache`."""
+    cache = manifest.cache
+    if cache.store == "none":
+        for name in sorted(cache.model_fields_set - {"store"}):
+            what = f"cache.{name} has no effect: cache.store is none"
+            yield Flaw(("cache", name), what, "Set cache.store, or remove it.", "store: memory")
+    if cache.ttl_s > cache.max_ttl_s:
+        what = f"cache.ttl_s ({cache.ttl_s:g}) is longer than cache.max_ttl_s"
+        yield Flaw(("cache", "ttl_s"), what, "Raise cache.max_ttl_s.")
+    known = [manifest.served_model, *manifest.adapters, "*"]
+    foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
+    for number, name in enumerate(cache.models):
+        if name not in known and not foreign:
+            yield unknown_name(("cache", "models", number), "model", name, known)
+
+
+AUDIT_RULES = ("email", "phone", "card", "aws_key", "api_key")
+"""What `audit.redact` may name."""
+
+
+def check_audit(manifest: Manifest) -> Iterator[Flaw]:
+    """What does not fit in `audit`."""
+    audit, given = manifest.audit, manifest.audit.model_fields_set
+    if audit.to is None:
+        for name in sorted(given - {"to"}):
+            what = f"audit.{name} has no effect: audit.to is missing"
+            yield Flaw(("audit", name), what, "Say where it goes, or remove it.", "to: ./audit")
+        return
+    for number, rule in enumerate(audit.redact):
+        if rule not in AUDIT_RULES:
+            yield unknown_name(("audit", "redact", number), "rule", rule, list(AUDIT_RULES))
+    keys = [name for name in ("key", "key_file", "kms_key") if getattr(audit, name)]
+    if len(keys) > 1:
+        yield Flaw(("audit", keys[1]), f"audit has both {keys[0]} and {keys[1]}", "Remove one.")
+    if not audit.to.startswith("s3://"):
+        for name in sorted({"lock", "lock_days"} & given):
+            yield Flaw(("audit", name), f"audit.{name} has no effect on a folder", "Remove it.")
+    if audit.content == "none":
+        for name in sorted({"redact", "patterns", "max_content_bytes"} & given):
+            what = f"audit.{name} has no effect: audit.content is none"
+            yield Flaw(("audit", name), what, "Set audit.content, or remove it.")
