@@ -45,9 +45,9 @@ def test_what_is_left_after_the_correction_is_in_the_bars() -> None:
 
 
 def test_a_load_does_not_judge_itself_where_there_are_three() -> None:
-    loads = [seen({"tpot_ms": by}, n) for by, n in ((1.5, 1), (1.5, 8), (3.0, 32))]
+    loads = [seen({"tpot_ms": by}, n) for by, n in ((1.5, 1), (2.0, 8), (3.0, 32))]
     points = compare(EIGHT, EFFICIENCY, loads, None)
-    assert points[2].after == pytest.approx(points[2].measured / 2, rel=1e-3)
+    assert points[2].after == pytest.approx(points[2].measured / 3 * (1.5 * 2.0) ** 0.5, rel=1e-3)
     assert points[0].before == pytest.approx(points[0].measured / 1.5, rel=1e-3)
 
 

@@ -1,5 +1,8 @@
 """From the time of a step to what clients see."""
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sizing.test_speed import EFFICIENCY, served
@@ -12,6 +15,7 @@ from penstock.sizing.serving import (
     lockstep,
     most_requests_per_s,
     open_loop,
+    wait_ms,
 )
 
 CHAT = Load(512, 128)
@@ -57,3 +61,16 @@ def test_the_sustainable_rate_holds_its_promise_and_no_more() -> None:
 def test_a_bound_that_a_lone_request_misses_is_never_met() -> None:
     assert most_requests_per_s(EIGHT, EFFICIENCY, CHAT, 256, 1) == 0
     assert most_requests_per_s(EIGHT, EFFICIENCY, CHAT, 0, 1000) == 0
+
+
+@pytest.mark.parametrize("busy", [0.3, 0.5, 0.7, 0.9])
+def test_the_tail_of_waiting_is_that_of_a_simulated_queue(busy: float) -> None:
+    """Poisson arrivals at one server that takes 10 ms each: the 95th percentile of the wait."""
+    random, free, at = Random(5), 0.0, 0.0
+    waits = []
+    for _ in range(60_000):
+        at += random.expovariate(busy / 10)
+        waits.append(max(0.0, free - at))
+        free = max(free, at) + 10
+    simulated = sorted(waits)[int(0.95 * len(waits))]
+    assert wait_ms(busy, 10, 0.05) == pytest.approx(simulated, rel=0.2, abs=1)

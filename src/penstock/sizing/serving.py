@@ -132,13 +132,16 @@ def open_loop(
     step = tpot * (1 - busy) * min(running, 1)
     base = first + first_ms(served, efficiency) + step / 2
     crowded = min(running / batch, 1.0)
-    wait_p50 = _wait(busy, packed, 0.5) + _wait(crowded**8, tpot, 0.5)
-    wait_p95 = _wait(busy, packed, 0.05) + _wait(crowded**8, tpot, 0.05) + step / 2
+    wait_p50 = wait_ms(busy, packed, 0.5) + wait_ms(crowded**8, tpot, 0.5)
+    wait_p95 = wait_ms(busy, packed, 0.05) + wait_ms(crowded**8, tpot, 0.05) + step / 2
     return Steady(True, base + wait_p50, base + wait_p95, tpot, running, busy)
 
 
-def _wait(busy: float, service_ms: float, tail: float) -> float:
-    """Waiting time that a share `tail` of arrivals exceeds, for a server busy that share."""
+def wait_ms(busy: float, service_ms: float, tail: float) -> float:
+    """Waiting time that a share `tail` of arrivals exceeds, for a server that is `busy` (0 to 1).
+
+    Every arrival takes `service_ms`; the tail of M/D/1 is taken as exponential.
+    """
     if busy <= tail:
         return 0.0
     return service_ms / 2 * log(busy / tail) / max(1 - busy, 1e-3)
