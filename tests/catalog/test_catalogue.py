@@ -37,7 +37,8 @@ def test_each_row_has_a_known_source_and_a_date() -> None:
 
 
 def test_each_source_has_a_title_and_an_address_and_is_used() -> None:
-    used = {dated.source for dated in figures(CATALOGUE).values()} | {"price-list-api"}
+    used = {dated.source for dated in figures(CATALOGUE).values()}
+    used |= {"price-list-api", "spot-price-history"}
     assert set(CATALOGUE.sources) == used
     for key, source in CATALOGUE.sources.items():
         assert source.title, key

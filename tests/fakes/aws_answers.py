@@ -1,4 +1,4 @@
-"""A stand-in for AWS behind a real boto3: Price List and Service Quotas over a real socket."""
+"""A stand-in for AWS behind a real boto3: prices, quotas, spot history over a real socket."""
 
 import json
 import threading
@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
-Answer = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-"""Answers one call, given by operation (`GetProducts`) and body."""
+Answer = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | str]
+"""Answers one call, given by operation and body; text is sent as XML, as EC2 does."""
 
 
 class Refusal(Exception):
@@ -35,16 +36,23 @@ def fake_aws(answer: Answer) -> Iterator[FakeAws]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            body: Mapping[str, Any]
+            if target := self.headers.get("X-Amz-Target"):
+                operation, body = target.rpartition(".")[2], json.loads(sent)
+            else:
+                body = dict(parse_qsl(sent.decode()))
+                operation = body["Action"]
             asked.append((operation, body))
+            status = 200
             try:
-                status, told = 200, dict(answer(operation, body))
+                told = answer(operation, body)
             except Refusal as refusal:
                 status, told = 400, {"__type": refusal.code, "message": str(refusal)}
-            data = json.dumps(told).encode()
+            data = (told if isinstance(told, str) else json.dumps(told)).encode()
+            kind = "text/xml" if isinstance(told, str) else "application/x-amz-json-1.1"
             self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -68,3 +76,17 @@ def product(usd: str, unit: str = "Hrs", **attributes: str) -> str:
     price = {"unit": unit, "pricePerUnit": {"USD": usd}, "description": "an hour"}
     terms = {"OnDemand": {"SKU.TERM": {"priceDimensions": {"SKU.TERM.RATE": price}}}}
     return json.dumps({"product": {"attributes": attributes}, "terms": terms})
+
+
+def spot_history(*prices: tuple[str, str, str]) -> str:
+    """What `DescribeSpotPriceHistory` answers: (type, zone, USD) each."""
+    items = "".join(
+        f"<item><instanceType>{name}</instanceType><availabilityZone>{zone}</availabilityZone>"
+        f"<spotPrice>{usd}</spotPrice><productDescription>Linux/UNIX</productDescription></item>"
+        for name, zone, usd in prices
+    )
+    return (
+        '<DescribeSpotPriceHistoryResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+        f"<spotPriceHistorySet>{items}</spotPriceHistorySet><nextToken/>"
+        "</DescribeSpotPriceHistoryResponse>"
+    )

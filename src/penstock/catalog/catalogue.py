@@ -67,8 +67,8 @@ class Catalogue:
         return list(dict.fromkeys(self.model_names[match] for match in close))
 
 
-def load(refreshed: Iterable[Row] = ()) -> Catalogue:
-    """The catalogue of the package, with `refreshed` price rows laid over its own."""
+def load(refreshed: Iterable[Row] = (), refreshed_spot: Iterable[Row] = ()) -> Catalogue:
+    """The catalogue of the package, with refreshed rows laid over its prices and spot savings."""
     gpus = {r["name"]: _gpu(r) for r in _rows("gpus")}
     rows = _rows("models")
     models = {r["id"]: _model(r) for r in rows}
@@ -76,7 +76,7 @@ def load(refreshed: Iterable[Row] = ()) -> Catalogue:
     for row in rows:
         names |= {alias.lower(): row["id"] for alias in row["aliases"]}
     prices = {(r["instance"], r["region"]): _price(r) for r in (*_rows("prices"), *refreshed)}
-    spot = {(r["instance"], r["region"]): _spot(r) for r in _rows("spot")}
+    spot = {(r["instance"], r["region"]): _spot(r) for r in (*_rows("spot"), *refreshed_spot)}
     return Catalogue(
         gpus=gpus,
         instances={r["name"]: _instance(r) for r in _rows("instances")},
@@ -144,7 +144,9 @@ def _price(r: Row) -> Price:
 
 
 def _spot(r: Row) -> SpotSaving:
-    return SpotSaving(r["instance"], r["region"], r["saving"], r["interruption"], dated(r))
+    return SpotSaving(
+        r["instance"], r["region"], r["saving"], r.get("interruption", "?"), dated(r)
+    )
 
 
 def _part(r: Row) -> Part:

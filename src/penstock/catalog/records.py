@@ -99,7 +99,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class SpotSaving:
-    """How much less spot cost than on demand (share, 0 to 1), and how often it was taken away."""
+    """How much less spot cost than on demand (share, 0 to 1), and how often it was taken away.
+
+    `interruption` is a range of per cent a month, `?` where nobody says.
+    """
 
     instance: str
     region: str

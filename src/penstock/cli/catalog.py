@@ -13,9 +13,15 @@ from penstock.catalog.catalogue import HOME_REGION, Catalogue, load
 from penstock.catalog.records import STALE_AFTER_DAYS
 from penstock.cli.catalog_tables import TABLES, table
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
-from penstock.cli.planning import prices_file, refreshed_prices, save_rows
+from penstock.cli.planning import (
+    prices_file,
+    refreshed_prices,
+    refreshed_spot,
+    save_rows,
+    spot_file,
+)
 from penstock.ground.errors import UserError
-from penstock.wiring.aws import read_prices
+from penstock.wiring.aws import read_prices, read_spot_savings
 
 
 class Action(StrEnum):
@@ -53,7 +59,7 @@ def command(
     day = (today or datetime.now(UTC)).date()
     if action is Action.REFRESH:
         return _refresh(regions or [HOME_REGION], day, as_json=as_json)
-    catalogue = load(refreshed_prices())
+    catalogue = load(refreshed_prices(), refreshed_spot())
     if action is Action.LIST:
         _list(catalogue, name or "instances", day, as_json=as_json)
     elif name is None:
@@ -68,10 +74,23 @@ def _refresh(regions: Sequence[str], today: date, *, as_json: bool) -> int:
     fresh = list(read_prices(instances, regions, today, note))
     rows = {(row["instance"], row["region"]): row for row in (*refreshed_prices(), *fresh)}
     save_rows(prices_file(), list(rows.values()))
+    machines = {
+        (row["instance"], row["region"]): row["usd_per_hour"]
+        for row in fresh
+        if not row["instance"].startswith("ml.")
+    }
+    now = datetime.combine(today, datetime.now(UTC).timetz())
+    spot = list(read_spot_savings(machines, now, note))
+    kept = {(row["instance"], row["region"]): row for row in (*refreshed_spot(), *spot)}
+    save_rows(spot_file(), list(kept.values()))
+    told = {"prices": len(fresh), "spot": len(spot), "regions": list(regions)}
     if as_json:
-        print_json({"prices": len(fresh), "regions": list(regions), "file": str(prices_file())})
+        print_json(told | {"folder": str(prices_file().parent)})
     else:
-        print_text(f"{len(fresh)} prices of {', '.join(regions)} as of {today}: {prices_file()}")
+        print_text(
+            f"{len(fresh)} prices and {len(spot)} spot savings of {', '.join(regions)} as of "
+            f"{today}, in {prices_file().parent}"
+        )
     return ExitCode.OK if fresh else ExitCode.FAILED
 
 

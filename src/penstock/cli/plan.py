@@ -12,7 +12,7 @@ import typer
 from penstock.catalog.catalogue import Catalogue
 from penstock.catalog.catalogue import load as load_catalogue
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
-from penstock.cli.planning import hub_cache, local_fits, refreshed_prices
+from penstock.cli.planning import hub_cache, local_fits, refreshed_prices, refreshed_spot
 from penstock.ground.errors import UserError
 from penstock.manifest.loader import load as load_manifest
 from penstock.manifest.model import Manifest
@@ -109,7 +109,7 @@ def plan(file: Path | None, wishes: Wishes) -> Report:
         UserError: the size of its model is unknown.
     """
     manifest = load_manifest(file)
-    catalogue = load_catalogue(refreshed_prices())
+    catalogue = load_catalogue(refreshed_prices(), refreshed_spot())
     calibration = read_calibration(local_fits())
     shape = find_shape(manifest, catalogue, hub_cache())
     demand = ask(manifest, shape, wishes)

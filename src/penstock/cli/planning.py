@@ -28,6 +28,16 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE", str(Path(home) / "hub")))
 
 
+def spot_file() -> Path:
+    """Where `penstock catalog refresh` keeps what spot saves."""
+    return prices_file().with_name("spot.json")
+
+
+def refreshed_spot() -> list[dict[str, Any]]:
+    """The spot rows of the last refresh; none before the first."""
+    return _rows(spot_file())
+
+
 def refreshed_prices() -> list[dict[str, Any]]:
     """The price rows of the last refresh; none before the first."""
     return _rows(prices_file())

@@ -38,9 +38,10 @@ def machine_item(
         if saving:
             spot = saving.saving
             dated = min(price.dated, saving.dated, key=lambda each: each.as_of)
+            taken = f", taken away {saving.interruption} of the time"
             notes.append(
                 f"{demand.spot_share:.0%} on spot at {saving.saving:.0%} off as of "
-                f"{saving.dated.as_of}, taken away {saving.interruption} of the time"
+                f"{saving.dated.as_of}{taken if saving.interruption != '?' else ''}"
             )
         else:
             notes.append("its spot price is unknown: all on demand")

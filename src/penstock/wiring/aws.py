@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
 from typing import Any
 
 from penstock.ground.errors import MachineError
@@ -22,6 +22,21 @@ def read_prices(
     except ImportError:
         raise _missing() from None
     return price_list.read_prices(instances, regions, today, told)
+
+
+def read_spot_savings(
+    on_demand: Mapping[tuple[str, str], float], now: datetime, told: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """See `targets/aws/spot_prices.py`.
+
+    Raises:
+        MachineError: boto3 is not installed.
+    """
+    try:
+        from penstock.targets.aws import spot_prices
+    except ImportError:
+        raise _missing() from None
+    return spot_prices.read_spot_savings(on_demand, now, told)
 
 
 def quota_value(service: str, name: str, region: str) -> float | None:

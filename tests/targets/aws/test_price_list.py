@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.aws_answers import Refusal, fake_aws, product
+from tests.fakes.aws_answers import Refusal, fake_aws, product, spot_history
 
 from penstock.catalog.catalogue import load
 from penstock.cli.app import main
@@ -21,8 +21,13 @@ def filters(body: Mapping[str, Any]) -> dict[str, str]:
     return {each["Field"]: each["Value"] for each in body["Filters"]}
 
 
-def price_list(operation: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+def price_list(operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | str:
     """Two pages for SageMaker, one product a type for EC2, nothing for g6."""
+    if operation == "DescribeSpotPriceHistory":
+        assert body["ProductDescription.1"] == "Linux/UNIX"
+        return spot_history(
+            ("g5.xlarge", "eu-west-1a", "0.40"), ("g5.xlarge", "eu-west-1b", "0.50")
+        )
     assert operation == "GetProducts"
     asked = filters(body)
     if body["ServiceCode"] == "AmazonEC2":
@@ -91,12 +96,17 @@ def test_refreshed_prices_are_kept_and_planned_with(
     Path("penstock.yaml").write_text(
         "model: {id: meta-llama/Llama-3.1-8B-Instruct}\n"
         "target: {kind: ecs, region: eu-west-1, instances: [g5.xlarge]}\n"
+        "scale: {spot: 0.5}\n"
     )
     with fake_aws(price_list) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", aws.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", aws.url)
         assert main(["catalog", "refresh", "--region", "eu-west-1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["prices"] == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["prices"], told["spot"]) == (4, 1)
     assert main(["plan", "--json"]) == 0
     machine = json.loads(capsys.readouterr().out)["cheapest"]["bill"][0]
-    assert (machine["usd"], machine["source"]) == (1.123, "price-list-api")
+    assert machine["usd"] == pytest.approx((1.123 + 0.45) / 2, rel=1e-3)
+    assert machine["source"] in ("price-list-api", "spot-price-history")
     assert machine["checked"]
+    assert "50% on spot at 60% off" in machine["note"]
