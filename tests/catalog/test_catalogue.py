@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from botocore.loaders import Loader
 
 from penstock.catalog.catalogue import Catalogue, load, need_gpu
 from penstock.catalog.records import STALE_AFTER_DAYS, Dated
@@ -105,6 +106,24 @@ def test_sagemaker_costs_more_than_the_same_machine_on_ec2() -> None:
         plain = CATALOGUE.prices.get((name.removeprefix("ml."), region))
         if name.startswith("ml.") and plain:
             assert 1.1 < price.usd_per_hour / plain.usd_per_hour < 1.45, name
+
+
+def test_sagemaker_hosts_what_its_own_service_model_lists() -> None:
+    model = Loader().load_service_model("sagemaker", "service-2")
+    hosted = set(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+    for instance in CATALOGUE.instances.values():
+        assert instance.on_sagemaker == (f"ml.{instance.name}" in hosted), instance.name
+
+
+def test_limits_are_those_of_the_service_models() -> None:
+    runtime = Loader().load_service_model("sagemaker-runtime", "service-2")
+    limit = {name: each.value for name, each in CATALOGUE.limits.items()}
+    told = runtime["operations"]["InvokeEndpoint"]["documentation"]
+    assert f"respond to requests within {limit['sagemaker-response-seconds']:.0f} seconds" in told
+    shapes = runtime["shapes"]
+    assert shapes["BodyBlob"]["max"] == limit["sagemaker-payload-mb"] * 1e6
+    longest = shapes["InvocationTimeoutSecondsHeader"]["max"]
+    assert longest == limit["sagemaker-async-seconds"]
 
 
 def test_a_figure_is_stale_after_ninety_days() -> None:

@@ -88,7 +88,8 @@ def _model(demand: Demand, has_hub_token: bool) -> Iterator[str]:
             "or the download fails"
         )
     if shape.license:
-        yield f"license of {shape.id}: {shape.license}{_license_note(shape.license)}"
+        told = f"{shape.license}{_license_note(shape.license)}"
+        yield f"license of {shape.id}, not looked up: {told}"
 
 
 def _license_note(name: str) -> str:
@@ -120,7 +121,7 @@ def _limits(demand: Demand, best: Candidate, catalogue: Catalogue) -> Iterator[s
         yield "async endpoints do not stream: answers are written to S3"
     if demand.least_machines == 0:
         wakes_s = limits["scale-from-zero-seconds"].value
-        yield f"waking from zero took {wakes_s / 60:.0f} minutes in a public measurement"
+        yield f"waking from zero took {wakes_s / 60:.0f} minutes in one public report, not checked"
 
 
 def _capacity(best: Candidate, demand: Demand) -> Iterator[str]:
