@@ -61,10 +61,12 @@ def entries(gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
 
 
 def entries_when(
-    gateway: GatewayProcess, true: Callable[[dict[str, dict[str, Any]]], bool]
+    gateway: GatewayProcess,
+    true: Callable[[dict[str, dict[str, Any]]], bool],
+    within_s: float = 10,
 ) -> dict[str, dict[str, Any]]:
     """The ledger's entries, once `true` holds for them."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + within_s
     while not true(found := entries(gateway)):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

@@ -92,6 +92,9 @@ class Clerk:
                 await self.refresh()
             except StoreUnavailable as error:
                 log.warning("changes of keys are not seen: %s", error)
+            except Exception:
+                # A defect must not end the gateway.
+                log.exception("changes of keys could not be read")
 
     # Money
 

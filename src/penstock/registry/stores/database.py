@@ -24,6 +24,9 @@ from penstock.registry.stores.upgrade import add_missing_columns
 _SQLITE_WAIT_S = 10
 _POSTGRES_WAIT_S = 5
 _ROWS = 1000
+_PASSING = ("08", "53", "57P", "40")
+"""How PostgreSQL's codes begin where trying again may help: the connection is lost, it is full, it
+stops or starts, or another transaction was in the way."""
 _ALONE = "SELECT pg_advisory_xact_lock(7362901)"
 
 
@@ -63,7 +66,8 @@ class Database:
         except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
             raise _unavailable(error) from None
         except DBAPIError as error:
-            if error.connection_invalidated:
+            state = getattr(error.orig, "sqlstate", None) or ""
+            if error.connection_invalidated or state.startswith(_PASSING):
                 raise _unavailable(error) from None
             raise
 
