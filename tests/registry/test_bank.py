@@ -8,6 +8,7 @@ days go by, and the database is SQLite as well as PostgreSQL.
 import asyncio
 import tempfile
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,7 +205,7 @@ class Bank(RuleBasedStateMachine):
 def test_bank(database_url: str) -> None:
     is_sqlite = "://" not in database_url
     run_state_machine_as_test(
-        lambda: Bank(None if is_sqlite else database_url),
+        partial(Bank, None if is_sqlite else database_url),  # type: ignore[arg-type]
         settings=settings(
             max_examples=40 if is_sqlite else 20, stateful_step_count=25, deadline=None
         ),

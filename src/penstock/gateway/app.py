@@ -1,6 +1,7 @@
 """The routes that are not hot: models, tools, health, metrics, the OpenAPI document, `/invoke`."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -33,7 +34,7 @@ from penstock.gateway.replies import (
 )
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.turns import Turns
-from penstock.ground.errors import PenstockError, RequestError, UserError
+from penstock.ground.errors import NotAllowed, PenstockError, RequestError, UserError
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
@@ -51,6 +52,8 @@ class Cold:
     metrics: CollectorRegistry
     started_s: int
     request_timeout_s: float
+    metrics_open: bool = True
+    """Whether the metrics, which name all tenants, are shown without an admin key."""
     further: tuple[BaseRoute, ...] = ()
     """Routes that are there only with a registry: usage and the admin API."""
 
@@ -94,6 +97,8 @@ class Cold:
 
     async def scrape(self, request: Request) -> Response:
         """Prometheus metrics."""
+        if not self.metrics_open:
+            self._admit_admin(request)
         return Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, request: Request) -> Response:
@@ -137,6 +142,11 @@ class Cold:
         if caller is not None:
             add_lines(reply, limit_headers(caller))
         return reply
+
+    def _admit_admin(self, request: Request) -> None:
+        secret = secret_in(request)
+        if not secret or self.admission.directory.admin_of(secret, time.time()) is None:
+            raise NotAllowed("this address takes an admin key", fix="Send one")
 
     def _tenant(self, request: Request) -> Caller:
         return self.admission.identify(secret_in(request), claimed_tenant(request))

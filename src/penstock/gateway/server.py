@@ -9,6 +9,7 @@ from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from penstock.gateway.doorway import Doors, Doorway
 from penstock.gateway.fleet import Fleet
@@ -47,6 +48,7 @@ class GatewayServer:
         """`backgrounds` run beside the server: started before it listens, stopped after it."""
         protocol = functools.partial(Doorway, doors=doors, settings=settings)
         app.router.lifespan_context = self._lifespan
+        self._routes = tuple(app.routes)
         self._fleet, self._backgrounds = fleet, backgrounds
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -69,6 +71,11 @@ class GatewayServer:
         log.info("listening on %s:%s", self._server.config.host, self._server.config.port)
         self._server.run()
         return self._server.started
+
+    @property
+    def routes(self) -> tuple[BaseRoute, ...]:
+        """What is served; the hot routes too."""
+        return self._routes
 
     @property
     def connections(self) -> int:

@@ -202,6 +202,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """SHA-256 of the key of the admin API, in hex."""
     breaker: BreakerSettings = BreakerSettings()
     key_sources: KeySourceSettings = KeySourceSettings()
+    metrics_open: bool = True
+    """Whether `/metrics`, which names all tenants, is shown without an admin key."""
     queue: QueueSettings | None = None
     """None: requests go to the engines at once, which queue them."""
 

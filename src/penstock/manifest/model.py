@@ -226,6 +226,9 @@ class Gateway(Section):
     """Address it listens on."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port it listens on; 0 picks a free one."""
+    metrics: Literal["auto", "open", "admin"] = "auto"
+    """Who may read `/metrics`, which names all tenants: everybody, or who has an admin key; `auto`
+    is everybody where only this machine is listened to."""
     max_body_bytes: int = Field(default=4_194_304, ge=1024)
     """Largest request body, bytes."""
     max_header_bytes: int = Field(default=32_768, ge=1024)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.gateway.charges import Charges
     from penstock.gateway.fleet import Fleet
     from penstock.gateway.queueing import Lines
+    from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
     from penstock.registry.office import Office
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 
 def run_gateway(settings_path: Path) -> int:
     """Serve a gateway until it is told to stop; returns the exit code."""
+    from penstock.gateway.settings import read_settings
+
+    server = make_gateway(read_settings(settings_path))
+    _settle_garbage()
+    return 0 if server.run() else 1
+
+
+def make_gateway(settings: Settings) -> GatewayServer:
+    """Put a gateway together; nothing is connected to yet, and nobody listens."""
     from prometheus_client import CollectorRegistry
 
     from penstock.gateway.app import Cold
@@ -39,7 +49,6 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.gateway.mcp_server import McpServer
     from penstock.gateway.meters import Meters
     from penstock.gateway.server import GatewayServer
-    from penstock.gateway.settings import read_settings
     from penstock.wiring.auditing import open_audit
     from penstock.wiring.caching import open_cache
     from penstock.wiring.identity import open_key_sources
@@ -47,7 +56,6 @@ def run_gateway(settings_path: Path) -> int:
     from penstock.wiring.tools import open_tools
     from penstock.wiring.tracing import open_tracing
 
-    settings = read_settings(settings_path)
     fleet = Fleet(settings.engines, settings.breaker)
 
     meters = Meters(lambda: _gauges(fleet, lines, server.connections))
@@ -70,6 +78,7 @@ def run_gateway(settings_path: Path) -> int:
         metrics=registry,
         started_s=int(time.time()),
         request_timeout_s=settings.request_timeout_s,
+        metrics_open=settings.metrics_open,
         further=(mcp.route(), *_registry_routes(office, admission, charges, turns, fleet)),
     )
     cache = open_cache(settings, meters, registry)
@@ -78,8 +87,7 @@ def run_gateway(settings_path: Path) -> int:
     backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
-    _settle_garbage()
-    return 0 if server.run() else 1
+    return server
 
 
 def _gauges(fleet: Fleet, lines: Lines | None, connections: int) -> list[Family]:

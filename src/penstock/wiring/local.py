@@ -213,6 +213,8 @@ def _settings(
         body_timeout_s=gateway.body_timeout_s,
         queue=_queue(manifest),
         key_sources=key_source_settings(manifest.keys),
+        metrics_open=gateway.metrics == "open"
+        or (gateway.metrics == "auto" and gateway.host in ("127.0.0.1", "localhost", "::1")),
         tracing=TracingSettings(manifest.tracing.endpoint, manifest.tracing.share),
     )
 
