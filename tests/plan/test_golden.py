@@ -47,6 +47,12 @@ def test_there_are_a_dozen_over_all_targets() -> None:
     assert modes == {"realtime", "components", "async", "serverless"}
 
 
+def test_the_plan_in_the_readme_is_a_real_one() -> None:
+    """If not: put the first lines of golden/sagemaker.txt there."""
+    question, answer, *_ = (GOLDEN / "sagemaker.txt").read_text(encoding="utf-8").split("\n\n")
+    assert f"```text\n{question}\n\n{answer}\n```" in Path("README.md").read_text(encoding="utf-8")
+
+
 if __name__ == "__main__":
     for written in FILES:
         (GOLDEN / f"{name(written)}.txt").write_text(told(written), encoding="utf-8")
