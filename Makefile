@@ -46,6 +46,10 @@ servers:
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 	       && apt-get install -y -qq postgresql >/dev/null; } \
 	  || { echo "the tests need PostgreSQL: install it and run this again" >&2; exit 1; }
+	@command -v valkey-server >/dev/null || command -v redis-server >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	       && { apt-get install -y -qq valkey-server || apt-get install -y -qq redis-server; } >/dev/null 2>&1; } \
+	  || { echo "the tests need Valkey or Redis: install it and run this again" >&2; exit 1; }
 
 test: $(BIN)/.penstock-dev vllm servers  ## Run every test (TESTS=path for some)
 	$(BIN)/python -m pytest $(TESTS)

@@ -14,6 +14,7 @@ from penstock.gateway.demand import Demand
 from penstock.gateway.meters import Meters
 from penstock.ground.clock import Clock
 from penstock.registry.clerk import Clerk
+from penstock.registry.gate import Gate
 from penstock.registry.purse import Purse
 from penstock.registry.records import Budgets, KeyRecord, Limits, Policy, Price, TenantRecord
 from penstock.registry.slots import Owner, SlotFile
@@ -35,8 +36,8 @@ def make_caller(
     """A key of tenant `org-a`, whose budgets and limits are these."""
     policy = Policy(("*",), (), limits, budgets)
     accounts = (
-        Account("tenant:org-a", policy, clock=clock, wall=wall),
-        Account("key:key-1", Policy(), clock=clock, wall=wall),
+        Account("tenant:org-a", policy, Gate(limits, clock=clock, wall=wall), wall),
+        Account("key:key-1", Policy(), Gate(Limits(), clock=clock, wall=wall), wall),
     )
     key = KeyRecord("key-1", "", "", "org-a")
     return Caller(key, TenantRecord("org-a", policy), accounts), accounts

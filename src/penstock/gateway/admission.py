@@ -11,6 +11,7 @@ from penstock.gateway.line import Line
 from penstock.gateway.settings import ModelSettings, Settings
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, NotAllowed, RequestError
+from penstock.registry.counters.slices import Empty
 from penstock.registry.directory import Directory
 from penstock.registry.gate import Gate
 from penstock.registry.keys import digest_of
@@ -46,8 +47,11 @@ class Admission:
         clock: Clock,
         wall: Clock,
         lines: Callable[[tuple[Engine, ...]], Line] | None = None,
+        gates: Callable[[str, Limits], Gate] | None = None,
     ) -> None:
-        """`lines` gives the queue before some engines, where there is one."""
+        """`lines` gives the queue before some engines, where there is one; `gates` makes the gate
+        of a scope (`tenant:NAME`, `key:ID`, `model:NAME`), none means one of this process alone.
+        """
         self._clock, self._wall, self._lines = clock, wall, lines
         self.directory = Directory()
         self.directory.put(
@@ -57,6 +61,7 @@ class Admission:
         if settings.admin is not None:
             admin = KeyRecord("admin", settings.admin, "", None, source="manifest")
             self.directory.put((), (admin,))
+        self._gate = gates or self._own_gate
         self._callers: dict[bytes, Caller] = {}
         self.tokens: Callable[[bytes], KeyRecord | None] | None = None
         """Opens bearer tokens, where there is somebody who issues them."""
@@ -74,11 +79,14 @@ class Admission:
             engines,
             model.price,
             model.context,
-            Gate(limits, clock=self._clock, wall=self._wall) if limits != Limits() else None,
+            self._gate(f"model:{model.name}", limits) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
             Traits(model.tools_format, model.verify_answers),
             self._lines(engines) if self._lines is not None else None,
         )
+
+    def _own_gate(self, scope: str, limits: Limits) -> Gate:
+        return Gate(limits, clock=self._clock, wall=self._wall)
 
     def identify(self, secret: bytes | None, claimed: bytes | None = None) -> Caller:
         """Return whose key this is; `claimed` is the tenant that the request names, if any.
@@ -140,7 +148,7 @@ class Admission:
     def _account(self, scope: str, policy: Policy) -> Account:
         account = self._accounts.get(scope)
         if account is None:
-            account = Account(scope, policy, clock=self._clock, wall=self._wall)
+            account = Account(scope, policy, self._gate(scope, policy.limits), self._wall)
             self._accounts[scope] = account
         else:
             account.change(policy)
@@ -173,15 +181,24 @@ class Admission:
 
         Raises:
             LimitExceeded: the rate or the day of the tenant or the key is used up.
+            Empty: the server of the counters must be asked; nothing is taken.
         """
-        for gate in caller.gates:
-            refusal = gate.request()
-            if refusal is not None:
-                raise LimitExceeded(
-                    f"tenant {caller.name} has reached its limit",
-                    why=refusal.limit,
-                    retry_after_s=refusal.retry_after_s,
-                )
+        gate: Gate | None = None
+        try:
+            for gate in caller.gates:
+                refusal = gate.request()
+                if refusal is not None:
+                    raise LimitExceeded(
+                        f"tenant {caller.name} has reached its limit",
+                        why=refusal.limit,
+                        retry_after_s=refusal.retry_after_s,
+                    )
+        except Empty:
+            for taken in caller.gates:
+                if taken is gate:
+                    break
+                taken.put_back()
+            raise
 
     def resolve(self, caller: Caller, model: str) -> Route:
         """Return the route of `model`; a model the caller may not use does not exist for it.
@@ -189,6 +206,7 @@ class Admission:
         Raises:
             RequestError: there is no such model (code `model_not_found`).
             LimitExceeded: the model's own rate is used up.
+            Empty: the server of the counters must be asked.
         """
         route = self._routes.get(model)
         if route is None or not caller.may_use(model):

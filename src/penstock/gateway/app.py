@@ -129,7 +129,7 @@ class Cold:
         caller = None
         try:
             caller = self._tenant(request)
-            self.admission.admit(caller)
+            await self.invoker.admit(caller)
             work = self.invoker.invoke(
                 caller, await request.body(), new_request_id(), request.headers.raw
             )

@@ -13,10 +13,10 @@ class Account:
 
     __slots__ = ("budgets", "gate", "purses", "scope")
 
-    def __init__(self, scope: str, policy: Policy, *, clock: Clock, wall: Clock) -> None:
+    def __init__(self, scope: str, policy: Policy, gate: Gate, wall: Clock) -> None:
         self.scope = scope
         self.budgets = policy.budgets
-        self.gate = Gate(policy.limits, clock=clock, wall=wall)
+        self.gate = gate
         self.purses = Purses(scope, policy.budgets, wall)
 
     def change(self, policy: Policy) -> None:

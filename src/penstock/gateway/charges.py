@@ -19,6 +19,7 @@ from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
 from penstock.ground.errors import BudgetExceeded, LimitExceeded, RequestError
 from penstock.registry.clerk import Clerk
+from penstock.registry.counters.slices import Empty
 from penstock.registry.entries import KINDS, OUTCOMES
 from penstock.registry.gate import Gate
 from penstock.registry.purse import Purse, Take, put_back, window_ends_s
@@ -68,6 +69,7 @@ class Charges:
             LimitExceeded: a limit or a budget is reached.
             RequestError: a budget needs to know how long the answer may be.
             Short: a purse must grow before it is known.
+            Empty: the server of the counters must be asked.
             StoreUnavailable: usage cannot be recorded.
         """
         now_s = self.wall()
@@ -183,7 +185,12 @@ class Charges:
     @staticmethod
     def _enter(caller: Caller, gates: tuple[Gate, ...], tokens: int) -> tuple[Gate, ...]:
         for gate in gates:
-            refusal = gate.enter(tokens)
+            try:
+                refusal = gate.enter(tokens)
+            except Empty:
+                for entered in gates[: gates.index(gate)]:
+                    entered.leave(tokens, 0)
+                raise
             if refusal is not None:
                 for entered in gates[: gates.index(gate)]:
                     entered.leave(tokens, 0)

@@ -24,6 +24,7 @@ from penstock.gateway.spans import About
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import Waiting
 from penstock.ground.errors import PenstockError
+from penstock.registry.counters.slices import Empty
 
 CHAT = b"/v1/chat/completions"
 COMPLETIONS = b"/v1/completions"
@@ -57,6 +58,13 @@ class Front:
             model = request.model
             route = self._admission.resolve(caller, model)
             return self._answer(client, path, (caller, route), request, body)
+        except Empty as empty:
+            if caller is None:
+                raise
+            if model:  # the model's own limit must be asked for
+                for gate in caller.gates:
+                    gate.put_back()
+            return self._wait(client, path, caller, body, empty)
         except PenstockError as error:
             self._charges.meters.refuse(fault_of(error).status)
             if caller is not None:
@@ -64,6 +72,26 @@ class Front:
                 if not error.accounted:
                     self._charges.refused(caller, model, client.request_id)
             raise
+
+    def _wait(
+        self, client: Client, path: bytes, caller: Caller, body: bytes, empty: Empty
+    ) -> Answer:
+        def begin() -> Answer:
+            return self._enter(client, path, caller, body)
+
+        return Waiting(client, self._charges, begin, empty, caller)
+
+    def _enter(self, client: Client, path: bytes, caller: Caller, body: bytes) -> Answer:
+        """Do what `begin` does, for a caller that is known and had to wait."""
+        self._admission.admit(caller)
+        try:
+            request: Asked = read_chat(body) if path == CHAT else read_completion(body)
+            route = self._admission.resolve(caller, request.model)
+        except Empty:
+            for gate in caller.gates:
+                gate.put_back()
+            raise
+        return self._answer(client, path, (caller, route), request, body)
 
     def _answer(
         self, client: Client, path: bytes, way: tuple[Caller, Route], request: Asked, body: bytes
@@ -73,14 +101,12 @@ class Front:
         demand = demand_of(request, body, route.context, budgeted=bool(caller.purses))
         try:
             charge = self._charges.open(caller, route, client.request_id, demand)
-        except Short as short:
-            if self._charges.clerk is None:
-                raise
+        except (Short, Empty) as cause:
             return Waiting(
                 client,
                 self._charges,
                 lambda: self._answer(client, path, way, request, body),
-                short,
+                cause,
                 caller,
             )
         client.headers_out = limit_headers(caller)

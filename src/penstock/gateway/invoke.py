@@ -9,7 +9,7 @@ from penstock.gateway.demand import bounded, demand_of
 from penstock.gateway.fields import read_chat
 from penstock.gateway.spans import About, Headers
 from penstock.gateway.turns import Turns
-from penstock.gateway.waiting import open_patiently
+from penstock.gateway.waiting import open_patiently, patiently
 from penstock.ground.errors import RequestError
 
 PATH = b"/invoke"
@@ -42,6 +42,14 @@ class Invoker:
     def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
         self._admission, self._charges, self._turns = admission, charges, turns
 
+    async def admit(self, caller: Caller) -> None:
+        """Take one request from the limits of `caller`.
+
+        Raises:
+            LimitExceeded: one of them is used up.
+        """
+        await patiently(self._charges, lambda: self._admission.admit(caller))
+
     async def invoke(
         self, caller: Caller, body: bytes, request_id: bytes, headers: Headers = ()
     ) -> dict[str, object]:
@@ -59,7 +67,8 @@ class Invoker:
         models = self._admission.models_of(caller)
         if request.model is None and not models:
             raise self._admission.no_such_model(caller, "")
-        route = self._admission.resolve(caller, request.model or models[0].name)
+        name = request.model or models[0].name
+        route = await patiently(self._charges, lambda: self._admission.resolve(caller, name))
         body = _chat_body(request, route.model)
         chat = read_chat(body)
         body = bounded(caller, chat, body)

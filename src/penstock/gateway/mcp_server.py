@@ -33,6 +33,7 @@ from penstock.gateway.faults import fault_of
 from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
 from penstock.gateway.spans import About
 from penstock.gateway.tool_calls import ToolCalls
+from penstock.gateway.waiting import patiently
 from penstock.ground.clock import monotonic
 from penstock.ground.errors import LimitExceeded, PenstockError
 from penstock.registry.slots import End
@@ -84,7 +85,7 @@ class McpServer:
         """Answer one JSON-RPC message."""
         try:
             caller = self.admission.identify(secret_in(request), claimed_tenant(request))
-            self.admission.admit(caller)
+            await patiently(self.charges, lambda: self.admission.admit(caller))
         except PenstockError as error:
             self.charges.meters.refuse(fault_of(error).status)
             raise

@@ -130,6 +130,17 @@ class Meters(Collector):
         yield from self._gauges()
 
 
+class Scraped(Collector):
+    """A collector of what is known elsewhere."""
+
+    def __init__(self, families: Callable[[], Iterable[Family]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        """Prometheus: what `families` says."""
+        yield from self._families()
+
+
 def gauge(metric: metrics.Metric) -> GaugeMetricFamily:
     """Return an empty gauge family for `metric`."""
     return GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)

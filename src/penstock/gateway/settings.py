@@ -120,6 +120,11 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Path of an SQLite file, or URL of a PostgreSQL database without a password in it."""
     database_env: str | None = None
     """Environment variable that holds the URL."""
+    counters_env: str | None = None
+    """Environment variable with the URL of the Valkey or Redis server that counts limits for all
+    gateways; none: each counts for itself."""
+    space: str = "penstock"
+    """Which gateways count together there."""
 
 
 class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,12 +1,14 @@
-"""A request that must wait a moment before it is known whether its budget reaches for it.
+"""A request that must wait a moment before it is known whether it may pass.
 
 That is so when a purse of this gateway is empty and the database must be asked for more: at the
-first request of a day, and when a budget comes to its end.
+first request of a day, and when a budget comes to its end. It is the same with a slice of a limit
+that several gateways share, and the server that counts for all.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import Answer, Client
@@ -14,9 +16,13 @@ from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charge, Charges, Short, over_budget
 from penstock.gateway.demand import Demand
 from penstock.gateway.faults import fault_of
-from penstock.ground.errors import PenstockError
+from penstock.gateway.ratelimits import limit_headers
+from penstock.ground.errors import LimitExceeded, PenstockError
+from penstock.registry.counters.slices import Empty
 
-_TRIES = 4
+_TRIES = 12
+"""There are up to three limits and four budgets, each of a tenant and a key, and the model's."""
+T = TypeVar("T")
 
 log = logging.getLogger("penstock.gateway")
 
@@ -29,42 +35,40 @@ class Waiting:
         client: Client,
         charges: Charges,
         begin: Callable[[], Answer],
-        short: Short,
+        cause: Short | Empty,
         caller: Caller,
     ) -> None:
         self._client, self._charges, self._begin, self._caller = client, charges, begin, caller
         self._answer: Answer | None = None
         self._paused = False
-        self._task = asyncio.create_task(self._wait(short))
+        self._task = asyncio.create_task(self._wait(cause))
 
-    async def _wait(self, short: Short) -> None:
+    async def _wait(self, cause: Short | Empty) -> None:
         try:
-            await self._begin_when_covered(short)
+            await self._begin_when_covered(cause)
         except PenstockError as error:
             fault = fault_of(error)
             self._charges.meters.refuse(fault.status)
             if not error.accounted:
                 self._charges.refused(self._caller, "", self._client.request_id)
+            self._client.headers_out = limit_headers(self._caller)
             self._client.fail(fault)
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())
             self._client.fail(fault_of(error))
 
-    async def _begin_when_covered(self, short: Short) -> None:
-        clerk = self._charges.clerk
+    async def _begin_when_covered(self, cause: Short | Empty) -> None:
         for _ in range(_TRIES):
-            if clerk is None:
-                break
-            await clerk.grow(short.purse, short.amount)
+            await _learn(self._charges, cause)
             try:
                 self._answer = self._begin()
-            except Short as still:
-                short = still
+            except (Short, Empty) as still:
+                cause = still
                 continue
             if self._paused:
                 self._answer.pause()
             return
-        raise over_budget(short.purse, short.amount, self._charges.wall())
+        raise _undecided(self._charges, cause)
 
     def cancel(self) -> None:
         """Answer: the client has left."""
@@ -97,16 +101,38 @@ class Waiting:
 async def open_patiently(
     charges: Charges, caller: Caller, route: Route, request_id: bytes, demand: Demand
 ) -> Charge:
-    """Open a charge, and wait for the clerk where a purse is too light to tell.
+    """Open a charge, and wait where only the database or the counters can tell.
 
-    Raises as `Charges.open` does, but for `Short`.
+    Raises as `Charges.open` does, but for `Short` and `Empty`.
+    """
+    return await patiently(charges, lambda: charges.open(caller, route, request_id, demand))
+
+
+async def patiently(charges: Charges, attempt: Callable[[], T]) -> T:
+    """Return what `attempt` does, as soon as purses and slices are full enough to tell.
+
+    Raises:
+        LimitExceeded: that could not be told.
     """
     for _ in range(_TRIES):
         try:
-            return charges.open(caller, route, request_id, demand)
-        except Short as still:
-            short = still
-        if charges.clerk is None:
-            break
-        await charges.clerk.grow(short.purse, short.amount)
-    raise over_budget(short.purse, short.amount, charges.wall())
+            return attempt()
+        except (Short, Empty) as still:
+            cause: Short | Empty = still
+        await _learn(charges, cause)
+    raise _undecided(charges, cause)
+
+
+async def _learn(charges: Charges, cause: Short | Empty) -> None:
+    if isinstance(cause, Empty):
+        await cause.ask()
+    elif charges.clerk is not None:
+        await charges.clerk.grow(cause.purse, cause.amount)
+
+
+def _undecided(charges: Charges, cause: Short | Empty) -> LimitExceeded:
+    if isinstance(cause, Short):
+        return over_budget(cause.purse, cause.amount, charges.wall())
+    return LimitExceeded(
+        "a limit has been reached", why="others were faster, again and again", retry_after_s=1.0
+    )

@@ -62,6 +62,9 @@ QUEUE_LENGTH = Metric(
 QUEUE_SECONDS = Metric(
     "penstock_queue_seconds", "How long requests waited for a place, seconds", ("tenant",)
 )
+COUNTERS_UP = Metric(
+    "penstock_counters_up", "1 when the server that counts limits for all gateways answers"
+)
 TOOL_CALLS = Metric(
     "tool_calls_total", "Tool calls the gateway ran", ("tool", "tenant", "outcome")
 )
@@ -106,6 +109,7 @@ ALL = (
     CONNECTIONS,
     QUEUE_LENGTH,
     QUEUE_SECONDS,
+    COUNTERS_UP,
     TOOL_CALLS,
     TOOL_SECONDS,
     CACHE_REQUESTS,

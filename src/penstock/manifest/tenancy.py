@@ -33,7 +33,7 @@ class Tenant(Section):
     tokens_per_minute: int | None = Field(default=None, ge=1, examples=[100_000])
     """Sustained tokens a minute, prompt and answer together; none is no limit."""
     concurrent_requests: int | None = Field(default=None, ge=1, examples=[20])
-    """Requests at the same time, in each gateway process; none is no limit."""
+    """Requests at the same time; none is no limit."""
     max_tokens: int | None = Field(default=None, ge=1, examples=[2048])
     """Longest answer one request may ask for, tokens; none is no limit."""
     usd_per_day: float | None = Field(default=None, ge=0, examples=[10])
@@ -82,7 +82,7 @@ class Limit(Section):
     tokens_per_minute: int | None = Field(default=None, ge=1, examples=[1_000_000])
     """Sustained tokens a minute, prompt and answer together."""
     concurrent_requests: int | None = Field(default=None, ge=1, examples=[64])
-    """Requests at the same time, in each gateway process."""
+    """Requests at the same time."""
 
 
 class Registry(Section):
@@ -90,6 +90,9 @@ class Registry(Section):
 
     url: Secret | None = Field(default=None, examples=["${env:DATABASE_URL}"])
     """Reference to the URL of a PostgreSQL database; none means SQLite in `.penstock/`."""
+    counters: Secret | None = Field(default=None, examples=["${env:VALKEY_URL}"])
+    """Reference to the URL of a Valkey or Redis server (`redis://host:6379`) that counts limits
+    for all gateways together; none means that each gateway counts for itself."""
 
 
 class Queue(Section):

@@ -7,7 +7,7 @@ from penstock.registry.counters.memory import Bucket
 from penstock.registry.counters.tokens import TokenBucket
 from penstock.registry.records import Limits
 
-_NO_RATE, _NO_COUNT = 1e12, 1 << 62
+NO_RATE, NO_COUNT = 1e12, 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Gate:
         if per_s is None and per_day is None:
             self.bucket = None
             return
-        burst = limits.burst or (max(1, round(2 * per_s)) if per_s else _NO_COUNT)
-        rate, day = per_s or _NO_RATE, per_day or _NO_COUNT
+        burst = limits.burst or (max(1, round(2 * per_s)) if per_s else NO_COUNT)
+        rate, day = per_s or NO_RATE, per_day or NO_COUNT
         if self.bucket is None:
             self.bucket = Bucket(rate, burst, day, clock=self._clock, wall=self._wall)
         else:
@@ -68,6 +68,11 @@ class Gate:
         if bucket.left_today:
             return Refusal(f"{bucket.rate:g} requests a second, {bucket.burst} at once", wait_s)
         return Refusal(f"{bucket.per_day} requests a day", wait_s)
+
+    def put_back(self) -> None:
+        """Undo `request`."""
+        if self.bucket is not None:
+            self.bucket.put_back()
 
     def enter(self, tokens: int) -> Refusal | None:
         """Begin a request that may use `tokens`; `leave` must follow unless it is refused."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from penstock.gateway.admission import Admission
     from penstock.gateway.charges import Charges
     from penstock.gateway.fleet import Fleet
-    from penstock.gateway.queueing import Lines
     from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
@@ -58,10 +57,10 @@ def make_gateway(settings: Settings) -> GatewayServer:
 
     fleet = Fleet(settings.engines, settings.breaker)
 
-    meters = Meters(lambda: _gauges(fleet, lines, server.connections))
+    meters = Meters(lambda: _gauges(fleet, server.connections))
     registry = CollectorRegistry()
     registry.register(meters)
-    admission, lines = open_admission(settings, fleet)
+    admission, limits = open_admission(settings, fleet, registry)
     sources = open_key_sources(settings.key_sources, admission, registry)
     office = _office(settings, admission, fleet) if settings.registry else None
     tracing = open_tracing(settings.tracing)
@@ -83,20 +82,20 @@ def make_gateway(settings: Settings) -> GatewayServer:
     )
     cache = open_cache(settings, meters, registry)
     front = Front(admission, charges, turns, cache)
-    parts = (audit, office, *sources, toolboxes, lines, cache, tracing)
+    parts = (audit, office, *sources, toolboxes, *limits, cache, tracing)
     backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
     return server
 
 
-def _gauges(fleet: Fleet, lines: Lines | None, connections: int) -> list[Family]:
+def _gauges(fleet: Fleet, connections: int) -> list[Family]:
     from penstock.gateway.meters import gauge
     from penstock.ground import metrics
 
     open_ones = gauge(metrics.CONNECTIONS)
     open_ones.add_metric([], connections)
-    return [*fleet.gauges(), open_ones, *(lines.families() if lines else ())]
+    return [*fleet.gauges(), open_ones]
 
 
 def _settle_garbage() -> None:

@@ -292,12 +292,21 @@ def _registry(manifest: Manifest, home: Path) -> RegistrySettings:
     from penstock.gateway.settings import RegistrySettings
     from penstock.manifest.references import parse
 
-    folder, reference = str(home / "usage"), manifest.registry.url
-    if reference is None:
-        return RegistrySettings(folder, database=str(home / "registry.db"))
-    where = parse(reference)
-    where.resolve(os.environ)
-    return RegistrySettings(folder, database_env=where.name)
+    def variable(reference: str | None) -> str | None:
+        if reference is None:
+            return None
+        where = parse(reference)
+        where.resolve(os.environ)
+        return where.name
+
+    told, own = manifest.registry, str(home / "registry.db")
+    return RegistrySettings(
+        folder=str(home / "usage"),
+        database=own if told.url is None else None,
+        database_env=variable(told.url),
+        counters_env=variable(told.counters),
+        space=manifest.name,
+    )
 
 
 def _engine_settings(

@@ -55,6 +55,11 @@ class Bucket:
         self._today += 1
         return 0.0
 
+    def put_back(self) -> None:
+        """Undo `take`."""
+        self._level += 1.0
+        self._today -= 1
+
     @property
     def left(self) -> int:
         """Requests that may pass at once, right now."""
