@@ -43,12 +43,18 @@ COMMANDS = {
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),
     "down": Entry("penstock.cli.down", "Stop the running stack."),
-    "engines": Entry("penstock.cli.engines", "Show the engines of this machine, or install one."),
+    "engines": Entry(
+        "penstock.cli.engines",
+        "Show the engines of this machine, install one, or look after those behind a gateway.",
+    ),
     "chat": Entry("penstock.cli.chat", "Talk to the model in the terminal."),
     "invoke": Entry("penstock.cli.invoke", "Send one prompt and print the answer."),
-    "bench": Entry("penstock.cli.bench", "Put a load on an endpoint and say how fast it is."),
+    "bench": Entry(
+        "penstock.cli.bench",
+        "Put a load on an OpenAI-compatible endpoint, and say how fast it answered.",
+    ),
     "calibrate": Entry(
-        "penstock.cli.calibrate", "Let measurements of this machine improve its plans."
+        "penstock.cli.calibrate", "Let measurements of a machine improve the plans for it."
     ),
     "tenants": Entry(
         "penstock.cli.tenants", "Show, make, change or switch off the tenants of a gateway."

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
+from penstock.manifest.meanings import meanings
 from penstock.manifest.model import Manifest
 from penstock.manifest.references import Secret
 from penstock.manifest.section import Section
@@ -79,17 +80,23 @@ def dotted(path: Path) -> str:
 
 
 def _walk(section: type[Section], path: tuple[str, ...]) -> Iterator[ManifestField]:
+    told = meanings(section)
     for name, info in section.model_fields.items():
         here = (*path, name)
         kind = _without_none(info.annotation)
         inner = _section_of(kind)
-        yield _field(here, info, kind, inner if inner is kind else None)
+        meaning = " ".join(told.get(name, "").split())
+        yield _field(here, meaning, info, kind, inner if inner is kind else None)
         if inner:
             yield from _walk(inner, here if inner is kind else (*here, ANY_NAME))
 
 
 def _field(
-    path: tuple[str, ...], info: FieldInfo, kind: Any, section: type[Section] | None
+    path: tuple[str, ...],
+    meaning: str,
+    info: FieldInfo,
+    kind: Any,
+    section: type[Section] | None,
 ) -> ManifestField:
     default = info.get_default(call_default_factory=True, validated_data={})
     plain = _plain(default)
@@ -97,7 +104,7 @@ def _field(
     secret = Secret in get_args(info.annotation)
     return ManifestField(
         path=path,
-        meaning=" ".join((info.description or "").split()),
+        meaning=meaning,
         takes="a reference, `${env:NAME}` or `${secret:ARN}`" if secret else _takes(kind, info),
         default=plain,
         example=examples[0],

@@ -1,8 +1,11 @@
 """The JSON Schema of `penstock.yaml`, for editors that complete and check while one types."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from penstock.manifest.meanings import meanings
 from penstock.manifest.model import Manifest
+from penstock.manifest.section import Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTITY = "urn:penstock:manifest"
@@ -14,13 +17,21 @@ def json_schema() -> dict[str, Any]:
     What one field cannot tell about another is checked by `penstock validate` alone.
     """
     schema = Manifest.model_json_schema()
-    for name, info in Manifest.model_fields.items():  # pydantic drops those its $ref repeats
-        schema["properties"][name]["description"] = info.description
+    known = {section.__name__: section for section in _sections(Section)}
+    for title, part in (("Manifest", schema), *schema["$defs"].items()):
+        for name, meaning in meanings(known[title]).items():
+            part["properties"][name]["description"] = meaning
     for section in (schema, *schema["$defs"].values()):
         section["properties"] = {
             name: _blank_allowed(field) for name, field in section["properties"].items()
         }
     return {"$schema": DIALECT, "$id": IDENTITY, **schema, "title": "penstock.yaml"}
+
+
+def _sections(kind: type[Section]) -> Iterator[type[Section]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _sections(each)
 
 
 def _blank_allowed(field: dict[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 class Section(BaseModel):
     """Base of every section: immutable; unknown keys are errors; a blank means the default."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
