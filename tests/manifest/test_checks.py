@@ -34,6 +34,22 @@ def test_there_is_an_example_for_each_way_to_serve() -> None:
         },
         {"engine": {"kind": "openai", "url": "http://x:1"}, "model": {"tools_format": "mistral"}},
         {"model": {"tools_format": "engine"}},
+        {
+            "models": {"big": {"urls": ["http://10.0.0.7:8000"]}},
+            "tenants": {"a": {"models": ["auto", "big"]}},
+            "prices": {"big": {"prompt": 1}},
+            "routes": {
+                "auto": {
+                    "tiers": {"s": {"model": "penstock-tiny"}, "l": {"model": "big", "above": 1}}
+                },
+                "penstock-tiny": {"fallback": ["big"], "split": {"a": {"engine": "engine"}}},
+                "ab": {"split": {"a": {"model": "penstock-tiny"}, "b": {"model": "big"}}},
+            },
+        },
+        {
+            "engine": {"kind": "openai", "url": "http://10.0.0.1:1"},
+            "routes": {"whatever-it-serves": {"shadow": {"engine": "engine"}}},
+        },
         {"gateway": {"request_timeout_s": 5}},
         {"gateway": {"host": "::"}},
         {"gateway": {"host": "my-host.local"}},

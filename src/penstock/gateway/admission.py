@@ -1,7 +1,7 @@
 """Who asks, may they, and for what: decided from memory, without waiting for anything."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.chat.request import Traits
@@ -34,6 +34,12 @@ class Route:
     traits: Traits = field(default_factory=Traits)
     line: Line | None = None
     """Where requests wait while the engines are full; none: at the engines."""
+    ceiling: Price | None = None
+    """What a budget reserves, where a dearer model may answer in its place."""
+    upstream: str = ""
+    """Name under which its engines know it."""
+    routed: bool = False
+    """Whether more is to be decided: see `ways.Ways`."""
 
 
 class Admission:
@@ -82,7 +88,9 @@ class Admission:
             self._gate(f"model:{model.name}", limits) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
             Traits(model.tools_format, model.verify_answers),
-            self._lines(engines) if self._lines is not None else None,
+            self._lines(engines) if self._lines is not None and engines else None,
+            upstream=model.upstream or model.name,
+            routed=model.routing is not None,
         )
 
     def _own_gate(self, scope: str, limits: Limits) -> Gate:
@@ -240,6 +248,11 @@ class Admission:
     def models_of(self, caller: Caller) -> list[ModelSettings]:
         """Return the models this caller may ask for."""
         return [model for model in self._models.values() if caller.may_use(model.name)]
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """The route of every model."""
+        return self._routes
 
     @property
     def model_names(self) -> frozenset[str]:

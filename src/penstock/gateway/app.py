@@ -134,7 +134,10 @@ class Cold:
                 caller, await request.body(), new_request_id(), request.headers.raw
             )
             async with asyncio.timeout(self.request_timeout_s):
-                reply = json_reply(await while_connected(request, work))
+                invoked = await while_connected(request, work)
+            reply = json_reply(invoked.answer)
+            if invoked.route:
+                reply.headers["x-penstock-route"] = invoked.route
         except UserError as error:
             fault = fault_of(error)
             self.meters.refuse(fault.status)

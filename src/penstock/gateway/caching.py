@@ -128,7 +128,7 @@ class Caching(Collector):
     ) -> Answer:
         """Let the engines answer, and keep their answer."""
         self._tell(client, charge, how)
-        keeper = self._shelf.listen(client, place)
+        keeper = self._shelf.listen(client, place, charge)
         charge.watchers = (*charge.watchers, keeper)
         return proceed(keeper)
 

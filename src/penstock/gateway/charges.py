@@ -9,20 +9,22 @@ import time
 from math import ceil
 
 from penstock.gateway.admission import Route
+from penstock.gateway.asking import Journey
 from penstock.gateway.auditing import Auditing, Watcher
 from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Place
 from penstock.gateway.meters import Meter, Meters
+from penstock.gateway.overspending import over_budget
 from penstock.gateway.passage import Usage
 from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
-from penstock.ground.errors import BudgetExceeded, LimitExceeded, RequestError
+from penstock.ground.errors import LimitExceeded, RequestError
 from penstock.registry.clerk import Clerk
 from penstock.registry.counters.slices import Empty
 from penstock.registry.entries import KINDS, OUTCOMES
-from penstock.registry.gate import Gate
-from penstock.registry.purse import Purse, Take, put_back, window_ends_s
+from penstock.registry.gate import Gate, enters_at_once
+from penstock.registry.purse import Purse, Take, put_back
 from penstock.registry.records import Price
 from penstock.registry.slots import NO_ENGINE, End, SlotFile
 
@@ -171,7 +173,7 @@ class Charges:
                 code="missing_parameter",
             )
         if purse.lease.unit == "usd":
-            amount = route.price.worst(demand.prompt, demand.completion)
+            amount = (route.ceiling or route.price).worst(demand.prompt, demand.completion)
         else:
             amount = demand.prompt + demand.completion
         if not purse.take(amount):
@@ -219,6 +221,7 @@ class Charge:
         "span",
         "taken",
         "takes",
+        "trip",
         "watchers",
     )
     demand: Demand
@@ -230,6 +233,7 @@ class Charge:
         self.place: Place | None = None
         self.watchers: tuple[Watcher, ...] = ()
         self.span: RequestSpan | None = None
+        self.trip: Journey | None = None
         self.slot = 0
         self.prompt = self.taken = 0
         self.open = True
@@ -282,6 +286,23 @@ class Charge:
         if self.slot and slots is not None:
             raw, before = text.encode(errors="replace"), slots.noted(self.slot)
             slots.note(self.slot, before + b" " + raw if before else raw)
+
+    def reroute(self, route: Route) -> bool:
+        """Let another model answer, at its price; false where its limits do not let it in.
+
+        What was reserved stays: it is for the dearest of all that may answer.
+        """
+        charges, new, old = self._charges, route.gate, self.route.gate
+        if new is not None and not enters_at_once(new, self.taken):
+            return False
+        if self.slot and charges.slots is not None:
+            self.slot = charges.slots.relabel(self.slot, route.identity, route.price)
+        if old is not None:
+            old.leave(self.taken, 0)
+        kept = tuple(gate for gate in self.gates if gate is not old)
+        self.gates = kept if new is None else (*kept, new)
+        self.route, self.meter = route, charges.meters.of(self.caller.name, route.model)
+        return True
 
     def settle(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
         """Close the account; see `Meter.settle`. `passed_on` counts what `usage` does not.
@@ -375,19 +396,3 @@ _NOTHING = Usage(0, 0)
 def _shortened(name: str) -> bytes:
     """Return a name that somebody else chose as it may stand in a slot."""
     return name.encode(errors="replace")[:100].replace(b"\0", b" ")
-
-
-def over_budget(purse: Purse, amount: int, now_s: float) -> BudgetExceeded:
-    """Return the error of a request that `purse` cannot pay."""
-    lease = purse.lease
-    if lease.unit == "usd":
-        need, left = f"{amount / 1e9:.6f} USD", f"{(purse.free + purse.left) / 1e9:.6f} USD"
-    else:
-        need, left = f"{amount} tokens", f"{purse.free + purse.left} tokens"
-    whose, _, name = lease.scope.partition(":")
-    return BudgetExceeded(
-        f"the budget of {whose} {name} for {lease.window} does not reach for this request",
-        why=f"at worst it costs {need}, and {left} are left",
-        fix="A smaller `max_tokens` costs less.",
-        retry_after_s=window_ends_s(lease.window) - now_s,
-    )

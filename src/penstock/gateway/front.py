@@ -21,14 +21,19 @@ from penstock.gateway.queueing import answer_in_turn
 from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.relay import Order, Relay
 from penstock.gateway.spans import About
+from penstock.gateway.trip import Trip
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import Waiting
-from penstock.ground.errors import PenstockError
+from penstock.gateway.ways import Ways
+from penstock.ground.errors import BudgetExceeded, LimitExceeded, PenstockError
 from penstock.registry.counters.slices import Empty
 
 CHAT = b"/v1/chat/completions"
 COMPLETIONS = b"/v1/completions"
 HOT_PATHS = frozenset((CHAT, COMPLETIONS))
+
+Way = tuple[Caller, Route, Trip | None]
+"""Who asks, which model, and how it is reached where that is more than least work."""
 
 
 class Front:
@@ -40,9 +45,11 @@ class Front:
         charges: Charges,
         turns: Turns,
         cache: Caching | None = None,
+        ways: Ways | None = None,
     ) -> None:
+        """Without a `cache` every request is computed; without `ways` no model has routing."""
         self._admission, self._charges, self._turns = admission, charges, turns
-        self._cache = cache
+        self._cache, self._ways = cache, ways
 
     def begin(self, client: Client, path: bytes, secret: bytes | None, body: bytes) -> Answer:
         """Start answering one request.
@@ -57,7 +64,9 @@ class Front:
             request: Asked = read_chat(body) if path == CHAT else read_completion(body)
             model = request.model
             route = self._admission.resolve(caller, model)
-            return self._answer(client, path, (caller, route), request, body)
+            if route.routed:
+                return self._answer_routed(client, path, (caller, model), request, body)
+            return self._answer(client, path, (caller, route, None), request, body)
         except Empty as empty:
             if caller is None:
                 raise
@@ -87,16 +96,33 @@ class Front:
         try:
             request: Asked = read_chat(body) if path == CHAT else read_completion(body)
             route = self._admission.resolve(caller, request.model)
+            if route.routed:
+                return self._answer_routed(client, path, (caller, request.model), request, body)
         except Empty:
             for gate in caller.gates:
                 gate.put_back()
             raise
-        return self._answer(client, path, (caller, route), request, body)
+        return self._answer(client, path, (caller, route, None), request, body)
+
+    def _answer_routed(
+        self, client: Client, path: bytes, way: tuple[Caller, str], request: Asked, body: bytes
+    ) -> Answer:
+        """Answer at the first model of the trip whose limits let the request in."""
+        caller, model = way
+        if self._ways is None:
+            raise AssertionError("a model with routing has ways")
+        trip = self._ways.start(caller, model, request)
+        while True:
+            try:
+                return self._answer(client, path, (caller, trip.route, trip), request, body)
+            except LimitExceeded as error:
+                if isinstance(error, BudgetExceeded) or error.accounted or not trip.skip():
+                    raise
 
     def _answer(
-        self, client: Client, path: bytes, way: tuple[Caller, Route], request: Asked, body: bytes
+        self, client: Client, path: bytes, way: Way, request: Asked, body: bytes
     ) -> Answer:
-        caller, route = way
+        caller, route, trip = way
         body = bounded(caller, request, body)
         demand = demand_of(request, body, route.context, budgeted=bool(caller.purses))
         try:
@@ -114,6 +140,9 @@ class Front:
             operation = "chat" if path == CHAT else "text_completion"
             about = (caller.name, route.model, operation, request.streams)
             charge.trace(self._charges.tracer, About(client.headers, client.request_id, *about))
+        if trip is not None:
+            charge.trip = trip
+            trip.board(charge, client)
         try:
             if self._charges.audit is not None:
                 client = self._charges.audit.begin(client, charge, path, body)

@@ -1,5 +1,7 @@
 """`POST /invoke`: one prompt in, one text out, as simple endpoints have it."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from penstock.gateway.admission import Admission
@@ -10,6 +12,7 @@ from penstock.gateway.fields import read_chat
 from penstock.gateway.spans import About, Headers
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import open_patiently, patiently
+from penstock.gateway.ways import Ways
 from penstock.ground.errors import RequestError
 
 PATH = b"/invoke"
@@ -36,11 +39,21 @@ class InvokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
 
 
+class Invoked(NamedTuple):
+    """The answer, and how it was routed, for the header `x-penstock-route`."""
+
+    answer: dict[str, object]
+    route: str
+
+
 class Invoker:
     """Answers `/invoke` by one chat turn."""
 
-    def __init__(self, admission: Admission, charges: Charges, turns: Turns) -> None:
+    def __init__(
+        self, admission: Admission, charges: Charges, turns: Turns, ways: Ways | None = None
+    ) -> None:
         self._admission, self._charges, self._turns = admission, charges, turns
+        self._ways = ways
 
     async def admit(self, caller: Caller) -> None:
         """Take one request from the limits of `caller`.
@@ -52,7 +65,7 @@ class Invoker:
 
     async def invoke(
         self, caller: Caller, body: bytes, request_id: bytes, headers: Headers = ()
-    ) -> dict[str, object]:
+    ) -> "Invoked":
         """Return `generated_text`, the prompt and the parameters that were used.
 
         Raises:
@@ -67,11 +80,15 @@ class Invoker:
         models = self._admission.models_of(caller)
         if request.model is None and not models:
             raise self._admission.no_such_model(caller, "")
-        name = request.model or models[0].name
+        name = models[0].name if request.model is None else request.model
         route = await patiently(self._charges, lambda: self._admission.resolve(caller, name))
         body = _chat_body(request, route.model)
         chat = read_chat(body)
         body = bounded(caller, chat, body)
+        trip = None
+        if route.routed and (ways := self._ways) is not None:
+            trip = await patiently(self._charges, lambda: ways.start(caller, name, chat))
+            route = trip.route
         demand = demand_of(chat, body, route.context)
         charge = await open_patiently(self._charges, caller, route, request_id, demand)
         if self._charges.tracer is not None:
@@ -79,6 +96,9 @@ class Invoker:
             charge.trace(self._charges.tracer, about)
         audit, said = self._charges.audit, b""
         witness = audit.begin_alone(request_id, charge, PATH, body) if audit else None
+        if trip is not None:
+            charge.trip = trip
+            trip.board(charge, None)
         try:
             finished = await self._turns.ask(charge, body, request_id)
             said = msgspec.json.encode({"generated_text": finished.message.content})
@@ -89,11 +109,12 @@ class Invoker:
             charge.settle("client_gone", None, 0, 0.0)  # cancelled before the turn began
             if witness is not None:
                 witness.close(said)
-        return {
+        answer: dict[str, object] = {
             "generated_text": finished.message.content or "",
             "prompt": request.prompt,
             "parameters": _without_none(msgspec.structs.asdict(request.parameters)),
         }
+        return Invoked(answer, trip.text if trip is not None else "")
 
 
 def _chat_body(request: InvokeRequest, model: str) -> bytes:

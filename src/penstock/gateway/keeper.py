@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.gateway.answer import Client
+from penstock.gateway.charges import Charge
 from penstock.gateway.listening import Listener
 from penstock.gateway.transcript import assemble, events_in, read_response
 from penstock.ground.clock import Clock
@@ -39,9 +40,9 @@ class Shelf:
         self._waiting: deque[tuple[Place, bytes, End]] = deque()
         self._wake = asyncio.Event()
 
-    def listen(self, client: Client, place: Place) -> "Keeper":
+    def listen(self, client: Client, place: Place, charge: Charge) -> "Keeper":
         """Return the client to be answered in place of `client`."""
-        return Keeper(client, self, place)
+        return Keeper(client, self, place, charge)
 
     def bring(self, place: Place, wire: bytes, end: End) -> None:
         """Take an answer; where too many wait, it is not kept."""
@@ -72,9 +73,11 @@ class Shelf:
 class Keeper(Listener):
     """Listens to one answer, and brings it to the shelf when its client had all of it."""
 
-    def __init__(self, client: Client, shelf: Shelf, place: Place) -> None:
+    def __init__(self, client: Client, shelf: Shelf, place: Place, charge: Charge) -> None:
         super().__init__(client, shelf.max_bytes * _STREAM_FACTOR)
         self._shelf, self._place = shelf, place
+        self._charge: Charge | None = charge
+        self._route = charge.route
         self._end: End | None = None
 
     def ended(self, end: End) -> None:
@@ -85,7 +88,10 @@ class Keeper(Listener):
     def finish(self) -> None:
         """Client: complete; if it ended well, it is kept."""
         super().finish()
-        end = self._end
+        end, charge = self._end, self._charge
+        self._charge = None
+        if charge is None or charge.route is not self._route:
+            return  # another model has stood in: its answer is not this one's
         if end is not None and end.outcome == _COMPLETE and not (end.estimated or self.cut):
             self._shelf.bring(self._place, b"".join(self.sent), end)
 

@@ -163,6 +163,11 @@ class Line:
         self._answer = _FIRST_GUESS
         self.running = self.waiting = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may wait."""
+        return self.waiting >= self._bounds.waiting
+
     def cost(self, prompt: int, asked: int | None) -> float:
         """Return the tokens of a request, as far as one can tell; `asked` is its `max_tokens`."""
         return prompt + (self._answer if asked is None else min(asked, self._answer))

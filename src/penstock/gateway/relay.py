@@ -14,6 +14,7 @@ from penstock.engines.conduit.framing import framed, unframe
 from penstock.engines.conduit.sink import Head
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
+from penstock.gateway.asking import Asking, Journey
 from penstock.gateway.charges import Charge
 from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
@@ -73,15 +74,20 @@ class Relay:
         self._parts: list[bytes] = []
         self._size = 0
         self._tried: tuple[Engine, ...] = ()
-        self._engine = least_busy(order.route.engines)
-        self._exchange = self._ask()
+        trip = order.charge.trip
+        if trip is None:
+            self._engine: Engine | Journey = least_busy(order.route.engines)
+            self._exchange: Exchange | Journey = self._ask(self._engine)
+        else:
+            self._engine = self._exchange = trip
+            trip.ask(Asking(order.path, order.body, self, client.request_id))
 
-    def _ask(self) -> Exchange:
+    def _ask(self, engine: Engine) -> Exchange:
         order = self._order
-        order.charge.asked(self._engine.number)
+        order.charge.asked(engine.number)
         span = order.charge.span
         trace = b"" if span is None else span.header
-        return self._engine.pool.post(order.path, order.body, self, self._client.request_id, trace)
+        return engine.pool.post(order.path, order.body, self, self._client.request_id, trace)
 
     # Sink: the engine's side
 
@@ -136,34 +142,44 @@ class Relay:
 
     def _ask_another(self) -> bool:
         """Ask an engine that was not asked yet; false where there is none, or enough were."""
-        tried = (*self._tried, self._engine)
+        engine = self._engine
+        if not isinstance(engine, Engine):
+            return False  # a trip has done so itself
+        tried = (*self._tried, engine)
         if len(tried) > RETRIES:
             return False
         try:
-            self._engine = least_busy(self._order.route.engines, tried)
+            self._engine = engine = least_busy(self._order.route.engines, tried)
         except EngineUnavailable:
             return False
         self._tried, self._parts, self._size, self._head = tried, [], 0, None
         if self._order.streams:
             self._passage = Passage(hide_usage=self._order.hide_usage)
-        self._exchange = self._ask()
+        self._exchange = self._ask(engine)
         return True
+
+    def _stop(self) -> None:
+        exchange, engine = self._exchange, self._engine
+        if isinstance(exchange, Exchange) and isinstance(engine, Engine):
+            engine.pool.cancel(exchange)
+        elif not isinstance(exchange, Exchange):
+            exchange.stop()
 
     # Answer: the client's side
 
     def cancel(self) -> None:
         """Answer: the client has left; the engine is told by closing its connection."""
         if self._open:
-            self._engine.pool.cancel(self._exchange)
+            self._stop()
             self._settle("client_gone")
 
     def expire(self) -> None:
         """Answer: time is up."""
         if not self._open:
             return
-        self._engine.pool.cancel(self._exchange)
         if self._head is None:
             self._engine.failed()
+        self._stop()
         if self._started:
             event = b"data: " + fault_of(TimeoutError()).body + b"\n\n"
             self._write(framed(event) if self._client.takes_chunks else event)

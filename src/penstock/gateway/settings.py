@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.chat.tools.described import SourceSettings
 from penstock.gateway.identity_settings import KeySourceSettings
-from penstock.gateway.routing.settings import BreakerSettings
+from penstock.gateway.routing.settings import BreakerSettings, RoutingSettings
 from penstock.registry.records import (
     Budgets,
     KeyRecord,
@@ -50,6 +50,10 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether answers are judged by the request's `response_format`."""
     version: str = ""
     """Which weights answer under this name; answers of others are never given from a cache."""
+    upstream: str | None = None
+    """Name under which its engines know it, where that is another one; it needs `routing`."""
+    routing: RoutingSettings | None = None
+    """None: its engine with the least work answers, and nothing else."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

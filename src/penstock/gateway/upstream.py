@@ -8,6 +8,7 @@ from contextlib import aclosing
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
+from penstock.gateway.asking import Asking, Journey
 from penstock.gateway.charges import Charge
 from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
 from penstock.gateway.line import Line
@@ -80,7 +81,29 @@ class Upstream:
         finally:
             place.leave(self._charge.prompt, events)
 
-    async def _ask(self, body: bytes) -> AsyncGenerator[bytes, None]:
+    def _ask(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        trip = self._charge.trip
+        return self._ask_engines(body) if trip is None else self._ask_on(trip, body)
+
+    async def _ask_on(self, trip: Journey, body: bytes) -> AsyncGenerator[bytes, None]:
+        inbox = _Inbox()
+        inbox.exchange = trip
+        trip.ask(Asking(self._path, body, inbox, self._request_id))
+        try:
+            while (piece := await inbox.next()) is not None:
+                yield piece
+            if trip.troubled:
+                trip.answered(200)
+        except EngineRefused as error:
+            trip.answered(error.status)
+            raise
+        except EngineError as error:
+            trip.lost(error)
+            raise
+        finally:
+            trip.stop()
+
+    async def _ask_engines(self, body: bytes) -> AsyncGenerator[bytes, None]:
         tried: tuple[Engine, ...] = ()
         engine, begun = least_busy(self._route.engines), False
         while True:
@@ -132,7 +155,7 @@ class _Inbox:
     takes_framed = False
 
     def __init__(self) -> None:
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | Journey | None = None
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._status = 0

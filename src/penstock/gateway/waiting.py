@@ -13,9 +13,10 @@ from typing import TypeVar
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charge, Charges, Short, over_budget
+from penstock.gateway.charges import Charge, Charges, Short
 from penstock.gateway.demand import Demand
 from penstock.gateway.faults import fault_of
+from penstock.gateway.overspending import over_budget
 from penstock.gateway.ratelimits import limit_headers
 from penstock.ground.errors import LimitExceeded, PenstockError
 from penstock.registry.counters.slices import Empty

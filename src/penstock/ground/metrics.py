@@ -55,6 +55,15 @@ ENGINE_CIRCUIT = Metric(
 ENGINE_DRAINING = Metric(
     "penstock_engine_draining", "1 while the engine is given no new requests", ("engine",)
 )
+ROUTED = Metric(
+    "penstock_routed_total",
+    "Requests for a name with routing, by the model asked next and what led there",
+    ("asked", "model", "way"),
+)
+HEDGES = Metric(
+    "penstock_hedges_total", "Second engines asked, by who answered first", ("model", "winner")
+)
+SHADOWS = Metric("penstock_shadows_total", "Copies of requests, by outcome", ("model", "outcome"))
 CONNECTIONS = Metric("penstock_connections", "Client connections now open")
 QUEUE_LENGTH = Metric(
     "penstock_queue_length", "Requests that wait because the engines are full", ("tenant",)
@@ -106,6 +115,9 @@ ALL = (
     ENGINE_FOREIGN,
     ENGINE_CIRCUIT,
     ENGINE_DRAINING,
+    ROUTED,
+    HEDGES,
+    SHADOWS,
     CONNECTIONS,
     QUEUE_LENGTH,
     QUEUE_SECONDS,

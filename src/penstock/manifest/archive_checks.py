@@ -16,7 +16,7 @@ def check_cache(manifest: Manifest) -> Iterator[Flaw]:
     if cache.ttl_s > cache.max_ttl_s:
         what = f"cache.ttl_s ({cache.ttl_s:g}) is longer than cache.max_ttl_s"
         yield Flaw(("cache", "ttl_s"), what, "Raise cache.max_ttl_s.")
-    known = [manifest.served_model, *manifest.adapters, "*"]
+    known = [*manifest.model_names, "*"]
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
     for number, name in enumerate(cache.models):
         if name not in known and not foreign:

@@ -14,6 +14,7 @@ from penstock.manifest.customer_checks import (
 from penstock.manifest.fields import Path
 from penstock.manifest.flaws import NO_URL, Flaw, http_url, unknown_name
 from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Manifest
+from penstock.manifest.routing_checks import check_models, check_routes
 
 ENGINE_SETTINGS = {
     "replicas": ("embedded", "vllm"),
@@ -61,6 +62,8 @@ def check(manifest: Manifest) -> list[Flaw]:
         _tenants,
         _tool_sources,
         check_key_sources,
+        check_models,
+        check_routes,
         check_prices,
         check_priced_and_limited,
         check_cache,
@@ -184,7 +187,7 @@ def _adapters(manifest: Manifest) -> Iterator[Flaw]:
 
 
 def _tenants(manifest: Manifest) -> Iterator[Flaw]:
-    known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
+    known = list(manifest.names)
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
     for name, tenant in manifest.tenants.items():
         for index, model in enumerate(tenant.models):

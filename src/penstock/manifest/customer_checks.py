@@ -79,7 +79,7 @@ def check_prices(manifest: Manifest) -> Iterator[Flaw]:
 
 def check_priced_and_limited(manifest: Manifest) -> Iterator[Flaw]:
     """Prices and limits of models that there are not; budgets without a price."""
-    known = list(dict.fromkeys((manifest.served_model, *manifest.adapters)))
+    known = list(manifest.names)
     foreign = manifest.engine_kind == "openai" and not manifest.model.served_name
     for section, names in (("prices", manifest.prices), ("limits", manifest.limits)):
         for name in names:

@@ -12,6 +12,7 @@ from pydantic import Field
 from penstock.manifest.archive import Audit, Cache
 from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
+from penstock.manifest.routing import Breaker, OtherModel, Way
 from penstock.manifest.section import Name, Section
 from penstock.manifest.tenancy import Limit, Price, Queue, Registry, Tenant
 
@@ -270,6 +271,17 @@ class Manifest(Section):
         default_factory=dict, examples=[{"org-a": "./adapters/org-a"}]
     )
     """LoRA adapters: name -> folder (or `s3://` URI of a .tar.gz)."""
+    models: dict[Name, OtherModel] = Field(
+        default_factory=dict, examples=[{"org-a": {"urls": ["http://10.0.0.7:8000"]}}]
+    )
+    """Further models by name, at servers that already run."""
+    routes: dict[str, Way] = Field(
+        default_factory=dict, examples=[{"org-a": {"choose": "prefix"}}]
+    )
+    """How requests reach an engine, by model or adapter; or by a name of its own, which stands for
+    others by its `tiers` or its `split`."""
+    breaker: Breaker = Field(default=Breaker(), examples=[{"failures": 5}])
+    """When an engine that fails is left alone."""
     tenants: dict[Name, Tenant] = Field(
         default_factory=dict, examples=[{"org-a": {"models": ["*"], "tools": ["calculate_math"]}}]
     )
@@ -308,6 +320,33 @@ class Manifest(Section):
     """The HTTP server in front of the engines."""
     tracing: Tracing = Field(default=Tracing(), examples=[{"endpoint": "http://127.0.0.1:4318"}])
     """Spans of requests, by OpenTelemetry."""
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Every model and adapter."""
+        return tuple(dict.fromkeys((self.served_model, *self.adapters, *self.models)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that clients may ask for."""
+        return tuple(dict.fromkeys((*self.model_names, *self.routes)))
+
+    @property
+    def engine_names(self) -> tuple[str, ...]:
+        """The engines of the model itself."""
+        many = self.engine.replicas
+        return tuple(f"engine-{n}" for n in range(1, many + 1)) if many > 1 else ("engine",)
+
+    def engines_of(self, name: str) -> tuple[str, ...]:
+        """Return the engines of a model or adapter; a name that stands for others has none.
+
+        A running server may serve a model of any name.
+        """
+        if name in self.models:
+            return self.models[name].engine_names(name)
+        foreign = self.engine_kind == "openai" and not self.model.served_name
+        own = foreign or name in (self.served_model, *self.adapters)
+        return self.engine_names if own else ()
 
     @property
     def engine_kind(self) -> Literal["embedded", "vllm", "openai"]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from penstock.ground.clock import Clock
 from penstock.registry.counters.memory import Bucket
+from penstock.registry.counters.slices import Empty
 from penstock.registry.counters.tokens import TokenBucket
 from penstock.registry.records import Limits
 
@@ -88,3 +89,21 @@ class Gate:
         self.running -= 1
         if self.tokens is not None:
             self.tokens.correct(taken, used)
+
+
+def enters_at_once(gate: Gate, tokens: int) -> bool:
+    """Count a request and begin it; false, with nothing taken, where that needs a wait."""
+    try:
+        if gate.request() is not None:
+            return False
+    except Empty as empty:
+        empty.ask_later()
+        return False
+    try:
+        refused = gate.enter(tokens) is not None
+    except Empty as empty:
+        empty.ask_later()
+        refused = True
+    if refused:
+        gate.put_back()
+    return not refused

@@ -140,6 +140,22 @@ class SlotFile:
         buffer[at] = _OPEN
         return at
 
+    def relabel(self, at: int, identity: bytes, price: Price) -> int:
+        """Move a request to another slot, where it is one for another model; returns its number.
+
+        `identity` is `model \\0 adapter`. For an instant both slots are taken: whoever finds them
+        after a crash keeps one line a request. Where no other is free it stays what it was.
+        """
+        if not self._free:
+            return at
+        kind, _, prompt, _, _, _, admitted_s, size = _ADMIT.unpack_from(self._map, at + _ADMIT_AT)
+        who = self._map[at + _TEXT_AT : at + _TEXT_AT + size].split(b"\0")[:3]
+        note = self.noted(at)
+        moved = self.admit(b"\0".join((*who, identity)), prompt, price, admitted_s, kind)
+        self.note(moved, note)
+        self.free([at])
+        return moved
+
     def asked(self, at: int, engine: int) -> None:
         """Note which engine was asked."""
         _ENGINE.pack_into(self._map, at + _RUN_AT, engine)

@@ -52,6 +52,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
     from penstock.wiring.caching import open_cache
     from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
+    from penstock.wiring.routing import open_ways
     from penstock.wiring.tools import open_tools
     from penstock.wiring.tracing import open_tracing
 
@@ -65,6 +66,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
     office = _office(settings, admission, fleet) if settings.registry else None
     tracing = open_tracing(settings.tracing)
     charges = Charges(meters, office.clerk if office else None, tracer=tracing)
+    ways = open_ways(settings, admission, fleet, charges, registry)
     audit = open_audit(settings, charges, fleet, registry)
     toolboxes, turns = open_tools(settings, charges, office.approvals if office else None)
     mcp = McpServer(admission, toolboxes, charges, turns.bounds)
@@ -72,7 +74,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
         admission=admission,
         fleet=fleet,
         turns=turns,
-        invoker=Invoker(admission, charges, turns),
+        invoker=Invoker(admission, charges, turns, ways),
         meters=meters,
         metrics=registry,
         started_s=int(time.time()),
@@ -81,7 +83,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
         further=(mcp.route(), *_registry_routes(office, admission, charges, turns, fleet)),
     )
     cache = open_cache(settings, meters, registry)
-    front = Front(admission, charges, turns, cache)
+    front = Front(admission, charges, turns, cache, ways)
     parts = (audit, office, *sources, toolboxes, *limits, cache, tracing)
     backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)

@@ -45,6 +45,7 @@ def local_stack(
     from penstock.wiring.auditing import audit_settings
     from penstock.wiring.caching import cache_settings
     from penstock.wiring.prices import with_hours
+    from penstock.wiring.routing import with_routes
 
     launches, served, url = _engines(manifest)
     tenants = _tenants(manifest, tools)
@@ -62,6 +63,7 @@ def local_stack(
         audit=audit_settings(manifest, home(directory)),
         admin=keys.digest_of(admin.encode()).hex(),
     )
+    settings = with_routes(settings, manifest)
     path = home(directory) / "gateway.json"
     shown = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     return LocalStack(

@@ -44,6 +44,11 @@ class Empty(Exception):
         """Wait until the server was asked."""
         await self.piece.company.ask(self.piece, self.amount)
 
+    def ask_later(self) -> None:
+        """Have the server asked with the next report, for the next one who comes."""
+        self.piece.need += self.amount
+        self.piece.company.touch(self.piece)
+
 
 class Terms(NamedTuple):
     """A limit: what its bucket holds, what flows in a second, requests a day.

@@ -1,0 +1,107 @@
+"""One engine in a race for a request: held back until it answers, then let through.
+
+Nothing reaches the client before an engine has sent the first bytes of a stream, or the whole of a
+plain answer: until then another one can take its place.
+"""
+
+from typing import Protocol
+
+from penstock.engines.conduit.connection import Exchange
+from penstock.engines.conduit.framing import unframe
+from penstock.engines.conduit.sink import Head, Sink
+from penstock.gateway.fleet import BUSY, Engine
+from penstock.ground.errors import EngineDied, EngineError
+
+_MAX_PLAIN = 64 * 1024 * 1024
+
+
+class Race(Protocol):
+    """Who decides; `trip.Trip` is it."""
+
+    def lane_won(self, lane: "Lane") -> None:
+        """This one answers: what follows goes to the sink."""
+
+    def lane_failed(self, lane: "Lane", error: EngineError | None) -> None:
+        """This one does not answer; without an `error` it is full, and has said so."""
+
+
+class Lane:
+    """The sink of one engine's response."""
+
+    __slots__ = ("_parts", "_race", "_sink", "_size", "engine", "exchange", "head", "takes_framed",
+                 "won")  # fmt: skip
+    exchange: Exchange
+
+    def __init__(self, engine: Engine, race: Race, sink: Sink) -> None:
+        self.engine, self._race, self._sink = engine, race, sink
+        self.takes_framed = sink.takes_framed
+        self.head: Head | None = None
+        self.won = False
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def on_head(self, head: Head) -> None:
+        """Sink: the status is known, and waits for the first bytes."""
+        self.head = head
+
+    def on_events(self, framed: bytes) -> None:
+        """Sink: whole events."""
+        if not self._is_stream():
+            self.on_bytes(unframe(framed))
+            return
+        if not self.won:
+            self._win()
+        self._sink.on_events(framed)
+
+    def on_bytes(self, payload: bytes) -> None:
+        """Sink: body bytes."""
+        if self._is_stream():
+            if not self.won:
+                self._win()
+            self._sink.on_bytes(payload)
+            return
+        self._size += len(payload)
+        if self._size > _MAX_PLAIN:
+            raise EngineDied("the engine's answer is larger than 64 MiB")
+        self._parts.append(payload)
+
+    def on_end(self) -> None:
+        """Sink: the response is complete."""
+        if self.won:
+            self._sink.on_end()
+        elif self._is_stream():
+            self.on_lost(EngineDied("the engine ended its stream before it began"))
+        elif self.head is not None and self.head.status in BUSY:
+            self.engine.answered(self.head.status)
+            self._race.lane_failed(self, None)
+        else:
+            self.deliver()
+
+    def on_lost(self, error: EngineError) -> None:
+        """Sink: the response will not be completed."""
+        if self.won:
+            self._sink.on_lost(error)  # who reads it tells the engine
+        else:
+            self.engine.lost(error)
+            self._race.lane_failed(self, error)
+
+    def deliver(self) -> None:
+        """Hand on a whole answer."""
+        self._win()
+        if self._parts:
+            self._sink.on_bytes(b"".join(self._parts))
+        self._sink.on_end()
+
+    def stop(self) -> None:
+        """Ask no longer."""
+        self.engine.pool.cancel(self.exchange)
+
+    def _win(self) -> None:
+        self.won = True
+        self._race.lane_won(self)
+        if self.head is not None:
+            self._sink.on_head(self.head)
+
+    def _is_stream(self) -> bool:
+        head = self.head
+        return head is not None and head.status == 200 and head.is_stream

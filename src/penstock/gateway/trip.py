@@ -1,0 +1,320 @@
+"""One request on its way through models and engines, until one of them answers.
+
+A trip has legs: the model that was chosen, then those that stand in for it. On each leg engines
+are asked, another one where one cannot answer, and a second one beside the first where that takes
+too long. The next leg is taken when nobody on this one can answer, and only as long as the client
+has seen nothing of any model. Whoever answers first wins; the others are stopped.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from typing import NamedTuple
+
+from penstock.gateway.admission import Route
+from penstock.gateway.answer import Client
+from penstock.gateway.asking import Asking, renamed
+from penstock.gateway.charges import Charge, Charges
+from penstock.gateway.fleet import BUSY, Engine, least_busy, none_left
+from penstock.gateway.lane import Lane
+from penstock.gateway.route_meters import RouteMeters
+from penstock.gateway.routing.ring import Ring, first_with_room
+from penstock.gateway.shadows import Shadows, Target
+from penstock.ground.errors import EngineError, EngineUnavailable, StoreUnavailable
+
+log = logging.getLogger("penstock.gateway")
+
+
+class Leg(NamedTuple):
+    """A model, and the engines of it that may be asked; with a `ring`, by the prompt's prefix."""
+
+    route: Route
+    engines: tuple[Engine, ...]
+    ring: Ring | None = None
+    balance: float = 1.0
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether an engine may be asked, and requests are let in."""
+        line = self.route.line
+        return any(e.usable for e in self.engines) and not (line is not None and line.is_full)
+
+
+class Manner(NamedTuple):
+    """How the engines of a model are asked."""
+
+    retries: int = 2
+    hedge_after_s: float | None = None
+    shadow: Target | None = None
+
+
+class Crew(NamedTuple):
+    """Who helps every trip."""
+
+    charges: Charges
+    meters: RouteMeters
+    shadows: Shadows
+
+
+class Choice(NamedTuple):
+    """What was decided before anybody is asked."""
+
+    asked: str
+    """The model that the client names."""
+    legs: tuple[Leg, ...]
+    manner: Manner
+    key: int
+    """Where the prompt's prefix belongs."""
+    how: str
+    text: str
+    """Why, for the header and the ledger; empty where nothing was decided."""
+
+
+class Trip:
+    """Satisfies `asking.Journey` and `lane.Race`."""
+
+    def __init__(self, choice: Choice, crew: Crew) -> None:
+        self._choice, self._crew = choice, crew
+        self._at = 0
+        self._charge: Charge | None = None
+        self._client: Client | None = None
+        self._header = b""
+        self._asking: Asking | None = None
+        self._rounds = 0
+        self._tried: tuple[Engine, ...] = ()
+        self._lanes: list[Lane] = []
+        self._winner: Lane | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._since_s = 0.0
+
+    # Before the first engine
+
+    @property
+    def route(self) -> Route:
+        """The model that is asked now."""
+        return self._choice.legs[self._at].route
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the present leg lets a request in."""
+        return self._choice.legs[self._at].can_answer
+
+    def skip(self) -> bool:
+        """Leave the present leg out; false where it is the last."""
+        if self._at + 1 >= len(self._choice.legs):
+            return False
+        self._at += 1
+        return True
+
+    def board(self, charge: Charge, client: Client | None) -> None:
+        """The account is open: say in it, and to the client, what was decided."""
+        self._charge, self._client = charge, client
+        how = "fallback" if self._at else self._choice.how
+        self._crew.meters.routed(self._choice.asked, self.route.model, how)
+        self._announce()
+
+    @property
+    def text(self) -> str:
+        """What was decided and who is asked; empty where nothing was decided."""
+        parts = [self._choice.text] if self._choice.text else []
+        first = self._choice.legs[0].route.model
+        if self.route.model != first:
+            parts.append(f"instead={first}")
+        return " ".join([*parts, f"model={self.route.model}"]) if parts else ""
+
+    def _announce(self) -> None:
+        text, charge, client = self.text, self._charge, self._client
+        if not text or charge is None:
+            return
+        charge.note(text if not self._header else f"then={self.route.model}")
+        line = b"x-penstock-route: %b\r\n" % text.encode()
+        if client is not None:
+            kept = client.headers_out
+            client.headers_out = (kept.replace(self._header, b"") if self._header else kept) + line
+        self._header = line
+
+    # Journey
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the engine that answers wants to know that all went well."""
+        return self._winner is not None and self._winner.engine.troubled
+
+    def answered(self, status: int) -> None:
+        """Journey: the answer has come to its end."""
+        if self._winner is not None and status not in BUSY:  # that was told already
+            self._winner.engine.answered(status)
+
+    def lost(self, error: EngineError) -> None:
+        """Journey: the answer broke off; where none had begun, the engine knows already."""
+        if self._winner is not None:
+            self._winner.engine.lost(error)
+
+    def failed(self) -> None:
+        """Journey: time is up, and there was no answer."""
+        for lane in self._lanes:
+            if lane.head is None:
+                lane.engine.failed()
+
+    def ask(self, asking: Asking) -> None:
+        """Ask the best engine of the first leg that has one; see `asking.Journey`."""
+        self._asking, self._winner, self._tried = asking, None, ()
+        self._rounds += 1
+        self._since_s = time.perf_counter()
+        engine = self._next()
+        if engine is None:
+            raise none_left(self._choice.legs[self._at].engines)
+        self._send(engine)
+        after_s = self._choice.manner.hedge_after_s
+        if after_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(after_s, self._hedge)
+
+    def stop(self) -> None:
+        """Journey: nobody waits any more."""
+        self._end_race()
+        for lane in self._lanes:
+            lane.stop()
+        self._lanes = []
+        if self._winner is not None:
+            self._winner.stop()
+
+    def pause(self) -> None:
+        """Journey: the client reads slowly."""
+        if self._winner is not None:
+            self._winner.exchange.pause()
+
+    def resume(self) -> None:
+        """Journey: the client has caught up."""
+        if self._winner is not None:
+            self._winner.exchange.resume()
+
+    # The race
+
+    def _send(self, engine: Engine) -> None:
+        asking, charge = self._asking, self._charge
+        if asking is None or charge is None:
+            raise AssertionError("a trip is boarded, and then asks")
+        charge.asked(engine.number)
+        self._tried = (*self._tried, engine)
+        lane = Lane(engine, self, asking.sink)
+        body = asking.body
+        if self.route.upstream != self._choice.asked:
+            body = renamed(body, self.route.upstream)
+        trace = charge.span.header if charge.span is not None else b""
+        lane.exchange = engine.pool.post(asking.path, body, lane, asking.request_id, trace)
+        self._lanes.append(lane)
+
+    def _next(self) -> Engine | None:
+        """Return whom to ask next; moves to the next leg where this one has nobody left."""
+        while True:
+            if len(self._tried) <= self._choice.manner.retries:
+                engine = self._pick()
+                if engine is not None:
+                    return engine
+            if not self._take_next_leg():
+                return None
+
+    def _pick(self) -> Engine | None:
+        leg = self._choice.legs[self._at]
+        if leg.ring is None:
+            try:
+                return least_busy(leg.engines, self._tried)
+            except EngineUnavailable:
+                return None
+        loads = [
+            (engine.pool.outstanding + engine.foreign) * engine.heft
+            if engine.usable and engine not in self._tried
+            else None
+            for engine in leg.engines
+        ]
+        place = first_with_room(leg.ring.walk(self._choice.key), loads, leg.balance)
+        if place is None:
+            return None
+        engine = leg.engines[place]
+        if engine.troubled:
+            engine.chosen()
+        return engine
+
+    def _take_next_leg(self) -> bool:
+        """Go on with the next model; not in a turn of which the client may have seen a round."""
+        charge, legs = self._charge, self._choice.legs
+        while self._rounds <= 1 and self._at + 1 < len(legs):
+            self._at += 1
+            if charge is None or not legs[self._at].can_answer:
+                continue
+            if self.route.model == charge.route.model:  # other engines of the same model
+                return True
+            if charge.reroute(self.route):
+                self._tried = ()
+                self._crew.meters.routed(self._choice.asked, self.route.model, "fallback")
+                self._announce()
+                return True
+        return False
+
+    def _hedge(self) -> None:
+        """The first engine has taken too long: ask a second one of the same model."""
+        self._timer = None
+        if len(self._lanes) == 1 and self._lanes[0].head is None and (engine := self._pick()):
+            self._send(engine)
+
+    def lane_failed(self, lane: Lane, error: EngineError | None) -> None:
+        """Race: ask another one, unless one is still at it; at last say that it failed."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        if self._lanes:
+            return
+        engine = self._next()
+        if engine is not None:
+            self._send(engine)
+        elif error is None:
+            lane.deliver()
+        elif self._asking is not None:
+            self._end_race()
+            self._asking.sink.on_lost(error)
+
+    def lane_won(self, lane: Lane) -> None:
+        """Race: stop the others; they are nobody's to pay."""
+        self._end_race()
+        self._winner = lane
+        others = [other for other in self._lanes if other is not lane]
+        self._lanes = []
+        for other in others:
+            other.stop()
+            self._tell_of(other)
+        charge, asking = self._charge, self._asking
+        if charge is None or asking is None:
+            return
+        if others:
+            charge.asked(lane.engine.number)
+            winner = "first" if lane.engine is self._tried[0] else "second"
+            self._crew.meters.hedged(self.route.model, winner)
+        shadow = self._choice.manner.shadow
+        good = lane.head is not None and lane.head.status == 200
+        if shadow is not None and good and random.random() < shadow.share:  # noqa: S311
+            copy_id = b"%b/shadow-%d" % (asking.request_id, self._rounds)
+            copied = (shadow, asking.path, asking.body, copy_id, charge.caller)
+            asyncio.get_running_loop().call_soon(self._crew.shadows.copy, *copied)
+
+    def _tell_of(self, other: Lane) -> None:
+        """Write a line of an engine that worked in vain."""
+        charge, asking = self._charge, self._asking
+        if charge is None or asking is None:
+            return
+        try:
+            self._crew.charges.line(
+                "shadow",
+                charge.caller,
+                self.route.model,
+                outcome="client_gone",
+                seconds=time.perf_counter() - self._since_s,
+                request_id=b"%b/hedge-%d" % (asking.request_id, self._rounds),
+                note=f"hedge at {other.engine.name}",
+            )
+        except StoreUnavailable:
+            log.warning("the ledger has no line of a hedge of request %s", asking.request_id)
+
+    def _end_race(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,155 @@
+"""The ways of all names with routing: from a request to the trip it is to make.
+
+A name is a model, or one that only stands for others (`auto`). What is decided, in this order: the
+tier, by how hard the request looks; the arm of a split, by the key; who stands in. Every model on
+the way must be one that the key may use: others are passed over as if they were not there.
+"""
+
+from dataclasses import replace
+
+from msgspec import Raw
+
+from penstock.gateway.admission import Admission
+from penstock.gateway.caller import Caller
+from penstock.gateway.charges import Charges
+from penstock.gateway.demand import Asked as Request
+from penstock.gateway.fields import ChatRequest
+from penstock.gateway.fleet import Fleet
+from penstock.gateway.route_meters import RouteMeters
+from penstock.gateway.routing.arms import arm_of
+from penstock.gateway.routing.prefix import key_of, prefix_of
+from penstock.gateway.routing.ring import Ring
+from penstock.gateway.routing.score import (
+    SHARES,
+    Asked,
+    asked_in_messages,
+    asked_in_prompt,
+    score_of,
+)
+from penstock.gateway.routing.settings import RoutingSettings
+from penstock.gateway.routing.tiers import decide
+from penstock.gateway.settings import ModelSettings, Settings
+from penstock.gateway.shadows import Shadows, Target
+from penstock.gateway.trip import Choice, Crew, Leg, Manner, Trip
+from penstock.ground.errors import LimitExceeded
+from penstock.registry.records import Price
+
+_PLAIN = RoutingSettings()
+
+
+class Ways:
+    """Starts trips."""
+
+    def __init__(
+        self, settings: Settings, admission: Admission, fleet: Fleet, charges: Charges
+    ) -> None:
+        self._admission, self._fleet = admission, fleet
+        self.meters = RouteMeters()
+        shadows = Shadows(charges, self.meters, settings.request_timeout_s)
+        self._crew = Crew(charges, self.meters, shadows)
+        self._models = {model.name: model for model in settings.models}
+        self._legs = {name: self._leg(model) for name, model in self._models.items()}
+        self._manners = {name: self._manner(model) for name, model in self._models.items()}
+
+    def _leg(self, model: ModelSettings) -> Leg:
+        """Return the leg of a model, with what a budget must reserve for all that may answer."""
+        told, route = model.routing or _PLAIN, self._admission.routes[model.name]
+        chain = [self._admission.routes[name] for name in (model.name, *told.fallback)]
+        contexts = [each.context for each in chain]
+        longest = None if None in contexts else max(c for c in contexts if c is not None)
+        route = replace(route, context=longest, ceiling=_dearest([r.price for r in chain]))
+        ring = Ring([engine.name for engine in route.engines]) if told.prefix else None
+        return Leg(route, route.engines, ring, told.balance)
+
+    def _manner(self, model: ModelSettings) -> Manner:
+        told = model.routing or _PLAIN
+        hedge = told.hedge_after_ms
+        return Manner(
+            told.retries, None if hedge is None else hedge / 1000, self._target(model.name, told)
+        )
+
+    def _target(self, model: str, told: RoutingSettings) -> Target | None:
+        shadow = told.shadow
+        if shadow is None:
+            return None
+        route = self._admission.routes[shadow.model or model]
+        engines = route.engines if shadow.engine is None else self._fleet.named([shadow.engine])
+        return Target(route, engines, shadow.share, shadow.at_once)
+
+    def start(self, caller: Caller, asked: str, request: Request) -> Trip:
+        """Return the trip of a request for the model `asked`, on its first leg that is open.
+
+        Raises:
+            RequestError: nothing that this name stands for may be used by this key.
+            LimitExceeded: the model's own rate is used up, and nobody stands in.
+        """
+        model, how, texts = asked, "direct", []
+        told = self._models[asked].routing or _PLAIN
+        if told.tiers:
+            score = score_of(_seen(request), told.shares or SHARES)
+            decision = decide(score, told.tiers, caller.may_use)
+            if decision is None:
+                raise self._admission.no_such_model(caller, asked)
+            model, how = decision.tier.model, "tier"
+            texts.append(decision.text)
+            told = self._models[model].routing or _PLAIN
+        leg = self._legs[model]
+        if told.arms:
+            may = [a for a in told.arms if a.model is None or caller.may_use(a.model)]
+            place = arm_of(caller.key_id, model, [(arm.name, arm.weight) for arm in may])
+            if place is None:
+                raise self._admission.no_such_model(caller, asked)
+            arm, how = may[place], "arm"
+            texts.append(f"arm={arm.name}")
+            if arm.engine is not None:
+                leg = leg._replace(engines=self._fleet.named([arm.engine]), ring=None)
+            elif arm.model is not None:
+                leg, model = self._legs[arm.model], arm.model
+            told = self._models[model].routing or _PLAIN
+        stand_ins = [self._legs[name] for name in told.fallback if caller.may_use(name)]
+        if leg.engines != self._legs[model].engines:  # one engine alone: the others stand in
+            stand_ins.insert(0, self._legs[model])
+        raw = request.messages if isinstance(request, ChatRequest) else request.prompt
+        legs, key = (leg, *stand_ins), 0
+        if any(each.ring is not None for each in legs):
+            key = key_of(caller.name, model, prefix_of(bytes(raw), told.prefix_bytes))
+        choice = Choice(asked, legs, self._manners[model], key, how, " ".join(texts))
+        return self._opened(Trip(choice, self._crew), asked)
+
+    @staticmethod
+    def _opened(trip: Trip, asked: str) -> Trip:
+        """Return the trip at its first leg that lets it in; at the last one where none does."""
+        refused: LimitExceeded | None = None
+        while True:
+            route = trip.route
+            refusal = route.gate.request() if route.gate and route.model != asked else None
+            if refusal is None and (trip.is_open or not trip.skip()):
+                return trip
+            if refusal is not None:
+                refused = refused or LimitExceeded(
+                    f"model {route.model} has reached its limit",
+                    why=refusal.limit,
+                    retry_after_s=refusal.retry_after_s,
+                )
+                if not trip.skip():
+                    raise refused
+
+
+def _seen(request: Request) -> Asked:
+    if not isinstance(request, ChatRequest):
+        return asked_in_prompt(bytes(request.prompt))._replace(max_tokens=request.max_tokens)
+    most = max(request.max_tokens or 0, request.max_completion_tokens or 0)
+    form = request.response_format
+    return asked_in_messages(bytes(request.messages))._replace(
+        tools=len(request.tools or ()),
+        max_tokens=most or None,
+        structured=isinstance(form, Raw) and b"json" in bytes(form),
+    )
+
+
+def _dearest(prices: list[Price]) -> Price:
+    return Price(
+        max(price.prompt for price in prices),
+        max(price.cached for price in prices),
+        max(price.completion for price in prices),
+    )
