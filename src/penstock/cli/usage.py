@@ -116,6 +116,13 @@ def _write_csv(entries: Iterator[dict[str, object]], file: TextIO) -> int:
         if writer is None:
             writer = csv.DictWriter(file, list(entry))
             writer.writeheader()
-        writer.writerow(entry)
+        writer.writerow({name: _harmless(value) for name, value in entry.items()})
         count += 1
     return count
+
+
+def _harmless(value: object) -> object:
+    """Return what a spreadsheet takes for text: clients choose the names that they are refused."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from penstock.ground.errors import StoreUnavailable, UserError
+from penstock.ground.errors import RequestError, StoreUnavailable, UserError
 from penstock.registry.stores.tables import metadata
 from penstock.registry.stores.upgrade import add_missing_columns
 
@@ -59,6 +59,7 @@ class Database:
 
         Raises:
             StoreUnavailable: the database cannot be reached or has failed.
+            RequestError: PostgreSQL does not take a value, as a text with a NUL in it.
         """
         try:
             async with self._engine.begin() as connection:
@@ -69,6 +70,12 @@ class Database:
             state = getattr(error.orig, "sqlstate", None) or ""
             if error.connection_invalidated or state.startswith(_PASSING):
                 raise _unavailable(error) from None
+            if state.startswith("22"):
+                raise RequestError(
+                    "a text or number in this request cannot be kept",
+                    why="it has a character, or a size, that the database does not know",
+                    code="invalid_value",
+                ) from None
             raise
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
