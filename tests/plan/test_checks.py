@@ -113,6 +113,12 @@ def test_waking_from_zero_takes_its_time(plan: Plan) -> None:
     assert asleep.best.bill.items[0].on_demand
 
 
+def test_hours_of_an_endpoint_that_cannot_stop_are_an_assumption(plan: Plan) -> None:
+    """A guide's `stop the endpoint`: SageMaker has only delete and create."""
+    assert "until it is deleted" in said(plan(load={"hours_per_day": 8}, target=SAGEMAKER))
+    assert "until it is deleted" not in said(plan(target=SAGEMAKER))
+
+
 def test_the_price_of_another_region_is_not_passed_off_as_its_own(plan: Plan) -> None:
     report = plan(target={"kind": "ecs", "region": "eu-west-1"})
     assert "price unknown in eu-west-1: the one of us-east-1 is shown" in said(report)

@@ -117,6 +117,11 @@ def _limits(demand: Demand, best: Candidate, catalogue: Catalogue) -> Iterator[s
                 f"a prompt of {demand.load.prompt:,.0f} tokens is about {payload_mb:.1f} MB, "
                 f"SageMaker takes {most_mb:.0f} MB: use target.mode: async"
             )
+    if best.option.place == "sagemaker realtime" and demand.hours_per_day < 24:
+        yield (
+            "a real-time endpoint costs money until it is deleted: the price assumes that you "
+            f"delete it when its {demand.hours_per_day:g} hours are over and create it again"
+        )
     if best.option.place == "sagemaker async":
         yield "async endpoints do not stream: answers are written to S3"
     if demand.least_machines == 0:

@@ -24,14 +24,25 @@ def lines(report: Report) -> Iterator[str]:
 def _memory(best: Candidate, report: Report) -> Iterator[str]:
     shape, use, layout = report.demand.shape, best.use, best.option.layout
     bits = weight_bits(shape, best.served.precision)
+    dated = report.catalogue.model_dates.get(shape.id)
+    source = _source(dated, report) if dated else "its config.json"
     yield (
         f"weights: {shape.linear_parameters:,} in layers x {bits:g} bits + "
         f"{shape.parameters - shape.linear_parameters:,} in tables and norms x 16 bits, over "
-        f"{layout.gpus} GPU{'s' if layout.gpus > 1 else ''} = {use.weights_gib:.2f} GiB"
+        f"{layout.gpus} GPU{'s' if layout.gpus > 1 else ''} = {use.weights_gib:.2f} GiB [{source}]"
     )
     yield (
-        f"cache: {use.kv_bytes_per_token:,.0f} bytes a token and GPU "
-        f"({shape.layers} layers, {shape.kv_heads} key-value heads of {shape.head_dim})"
+        f"beside them: {use.activations_gib:.2f} GiB for a step of {layout.step_tokens:,} tokens, "
+        f"{use.overhead_gib:.2f} for the engine, {use.adapters_gib:.2f} for {layout.lora_slots} "
+        "LoRA slots [assumed for vLLM, not measured by us]"
+    )
+    kept = f"{shape.kv_heads} key-value heads of {shape.head_dim}"
+    if shape.mla:
+        kept = f"one latent vector of {shape.mla.kv_rank + shape.mla.rope_dim}"
+    window = f", windows of {shape.sliding_window} tokens" if shape.sliding_window else ""
+    yield (
+        f"cache: {use.kv_bytes_per_token:,.0f} bytes a token and GPU ({shape.layers} layers, "
+        f"{kept}{window}); {use.cache_gib:.2f} GiB are left for it"
     )
     yield (
         f"GPU: {use.total_gib:.1f} GiB, of which the engine may take {layout.utilization:.0%} "
