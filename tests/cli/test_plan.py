@@ -68,7 +68,7 @@ def test_what_does_not_fit_says_by_how_much_and_what_would(run: Run, manifest: P
     ran = run("plan")
     assert ran.code == 1
     assert "nothing serves this" in ran.out
-    assert "g4dn.2xlarge: needs 17.8 GiB a GPU, has 14.4 usable" in ran.out
+    assert "g4dn.2xlarge: needs 17.8 GiB a GPU, has 13.3 usable" in ran.out
     assert "would do: quantization: awq" in ran.out
 
 

@@ -39,7 +39,8 @@ class Gpu:
 
     `architecture` groups GPUs whose kernels behave alike; `link` is how GPUs of one machine talk
     (`nvlink` or `pcie`), `link_gb_s` one direction of it. `on_aws` is False for GPUs that are
-    here only because speed was measured on them.
+    here only because speed was measured on them. `seen_gib` is the memory that CUDA finds, as
+    vLLM's start-up logs in public repositories tell it (read 2026-11-21); 0 where none was found.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Gpu:
     link_gb_s: float
     on_aws: bool
     dated: Dated
+    seen_gib: float = 0.0
 
     @property
     def has_bf16(self) -> bool:
@@ -67,6 +69,7 @@ class Gpu:
 class Instance:
     """An EC2 instance type. `zones` maps region to zone letters that offer it.
 
+    `gpu_memory_mib` is what EC2 says of one GPU, `gpu_seen_mib` what CUDA finds of it.
     `unsupported` says why Penstock does not serve on it; empty where it does.
     """
 
@@ -74,6 +77,7 @@ class Instance:
     gpu: str
     gpus: int
     gpu_memory_mib: int
+    gpu_seen_mib: float
     vcpus: int
     ram_gib: float
     on_sagemaker: bool

@@ -79,7 +79,7 @@ class Copy:
     extrapolated: str
 
 
-CopyKey = tuple[str, int, str, Layout]
+CopyKey = tuple[str, float, str, Layout]
 """GPU, its memory in MiB, precision and layout: what a copy depends on."""
 
 
@@ -98,7 +98,7 @@ class Scales:
         if refused:
             return Fallen(option, refused)
         instance = option.instance
-        key = (instance.gpu, instance.gpu_memory_mib, option.precision.name, option.layout)
+        key = (instance.gpu, instance.gpu_seen_mib, option.precision.name, option.layout)
         if key not in self.copies:
             self.copies[key] = _copy(option, self.demand, self.catalogue, self.calibration)
         copy = self.copies[key]
@@ -112,7 +112,7 @@ def _copy(
 ) -> Copy | tuple[str, float]:
     """A copy of the model, or why there is none and the GiB that a GPU lacks."""
     instance = option.instance
-    use = memory_use(demand.shape, option.precision, instance.gpu_memory_mib, option.layout)
+    use = memory_use(demand.shape, option.precision, instance.gpu_seen_mib, option.layout)
     if lacks := use.missing_gib(demand.context):
         need = use.usable_gib + lacks
         return f"needs {need:.1f} GiB a GPU, has {use.usable_gib:.1f} usable", lacks

@@ -157,7 +157,7 @@ def _fitting_context(demand: Demand, catalogue: Catalogue) -> int:
 
 def largest_context(demand: Demand, option: Option) -> int:
     """The longest context of which one sequence fits, tokens; 0 if not even one token does."""
-    memory = option.instance.gpu_memory_mib
+    memory = option.instance.gpu_seen_mib
     use = memory_use(demand.shape, option.precision, memory, option.layout)
     low, high = 0, demand.shape.context
     while low < high:
