@@ -1,4 +1,4 @@
-"""Whole plans over all targets, word for word: the examples and golden/*.yaml.
+"""Whole plans over all targets, word for word: the examples in AWS and golden/*.yaml.
 
 `python -m tests.plan.test_golden` writes the texts anew, as every change of prices or of the
 calibration demands; read the difference before you commit it. A first line `# explore` or
@@ -17,7 +17,8 @@ from penstock.plan.question import Wishes
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = sorted(Path("examples").glob("*/penstock.yaml"))
-FILES = [*EXAMPLES, *sorted(GOLDEN.glob("*.yaml"))]
+IN_AWS = [file for file in EXAMPLES if load(file).target.kind != "local"]
+FILES = [*IN_AWS, *sorted(GOLDEN.glob("*.yaml"))]
 
 
 def name(file: Path) -> str:
@@ -37,6 +38,11 @@ def told(file: Path) -> str:
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_each_plan_is_word_for_word(file: Path) -> None:
     assert told(file) == (GOLDEN / f"{name(file)}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=name)
+def test_every_example_is_planned_or_told_why_not(file: Path) -> None:
+    assert told(file).startswith((f"{load(file).name}: ", "error: there is nothing to plan"))
 
 
 def test_there_are_a_dozen_over_all_targets() -> None:
