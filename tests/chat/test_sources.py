@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.chat_tools import ONE_NUMBER, ActTool, returns
 
 from penstock.chat.ports import Tool
+from penstock.chat.results import Rich
 from penstock.chat.sources import BuiltinSource, TenantSource, Toolboxes
 from penstock.chat.tools.tenant_tool import Isolation, TenantTool
 from penstock.ground.errors import ToolError
@@ -62,7 +63,9 @@ def test_a_box_is_compiled_once_for_each_version() -> None:
     assert made.box("org-a", ("crm",)).names == ("crm_find",)
 
 
-async def test_what_is_set_for_a_tenant_is_not_the_model_s_to_see_or_set() -> None:
+async def test_what_is_set_for_a_tenant_is_not_the_model_s_to_see_or_set(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     parameters = {
         "properties": {"n": {"type": "integer"}, "org": {"type": "string"}},
         "required": ["n", "org"],
@@ -74,8 +77,12 @@ async def test_what_is_set_for_a_tenant_is_not_the_model_s_to_see_or_set() -> No
     assert function["parameters"] == {
         "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]
     }  # fmt: skip
+    await tool.call({"n": 1})
+    assert caplog.text == ""
     await tool.call({"n": 1, "org": "org-b"})
-    assert inner.calls == [{"n": 1, "org": "org-a"}]
+    assert inner.calls == [{"n": 1, "org": "org-a"}] * 2
+    assert "set org of tool crm_find" in caplog.text
+    assert "org-b" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,12 @@ async def test_what_is_set_for_a_tenant_is_not_the_model_s_to_see_or_set() -> No
         ({"org": None}, False),
         ({"name": "org-b"}, True),
         ("org-b", True),
+        ({"text": '{"rows": [{"org": "org-a"}]}'}, True),
+        ({"text": ' {"rows": [{"org": "org-b"}]}'}, False),
+        (['"{\\"org\\": \\"org-b\\"}"'], False),
+        ({"text": '{"org": "org-b"'}, True),
+        ({"org": ["org-a", "org-b"]}, False),
+        ({"org": 7}, False),
     ],
 )
 async def test_results_of_another_tenant_are_withheld(result: object, passes: bool) -> None:
@@ -96,6 +109,13 @@ async def test_results_of_another_tenant_are_withheld(result: object, passes: bo
         with pytest.raises(ToolError, match="withheld") as caught:
             await tool.call({})
         assert "org-b" not in str(caught.value)
+
+
+async def test_other_forms_of_a_result_are_not_shown_where_it_is_checked() -> None:
+    result = Rich({"org": "org-a"}, ({"type": "text", "text": "all of org-b's secrets"},))
+    fenced = TenantTool(returns("f", result), "f", isolation=Isolation("org", "org-a"))
+    assert await fenced.call({}) == {"org": "org-a"}
+    assert await TenantTool(returns("f", result), "f").call({}) is result
 
 
 async def test_results_too_deep_to_look_at_are_withheld() -> None:

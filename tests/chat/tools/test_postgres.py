@@ -1,5 +1,6 @@
 """Queries as tools, over a real PostgreSQL with row-level security."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg  # type: ignore[import-untyped]
@@ -87,12 +88,56 @@ async def test_a_value_is_never_sql(database: PostgresDatabase) -> None:
     assert await made.call({"org": "' OR 1=1 --"}) == {"count": 0, "rows": []}
 
 
+async def test_tenants_at_the_same_time_do_not_mix(database: PostgresDatabase) -> None:
+    """They share connections; what one transaction is told of its tenant ends with it."""
+    tools = {org: tool(database, "SELECT DISTINCT org FROM orders", org) for org in
+             ("org-a", "org-b", "org-c")}  # fmt: skip
+    turns = list(tools) * 20
+    answers = await asyncio.gather(*(tools[org].call({}) for org in turns))
+    for org, answer in zip(turns, answers, strict=True):
+        assert isinstance(answer, dict)
+        assert answer["rows"] == ([{"org": org}] if org != "org-c" else [])
+    async with (await database._opened()).acquire() as connection:
+        left = await connection.fetchval("SELECT current_setting('penstock.tenant', true)")
+    assert not left
+
+
+async def test_a_query_that_is_given_up_ends_in_the_database(
+    database: PostgresDatabase, address: str
+) -> None:
+    running = asyncio.create_task(tool(database, "SELECT pg_sleep(30)::text AS s").call({}))
+    owner = await asyncpg.connect(address)
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(30)%'"
+        " AND state = 'active'"
+    )
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(10):
+            while await owner.fetchval(asked) != count:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    try:
+        await until(1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await until(0)
+        assert await tool(database, "SELECT 1 AS one").call({}) == {
+            "count": 1,
+            "rows": [{"one": 1}],
+        }
+    finally:
+        await owner.close()
+
+
 async def test_a_slow_query_is_stopped(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("penstock.chat.tools.postgres.TIMEOUT_S", 0.1)
-    with pytest.raises(ToolError, match="too long"):
-        await tool(database, "SELECT pg_sleep(20)::text AS s").call({})
+    async with asyncio.timeout(3):  # by the database itself, long before we would give up
+        with pytest.raises(ToolError, match="too long"):
+            await tool(database, "SELECT pg_sleep(20)::text AS s").call({})
 
 
 async def test_a_database_that_is_away_is_told(address: str) -> None:

@@ -23,6 +23,10 @@ from penstock.ground.errors import ToolError
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host."""
 
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20"))
+)
+"""Off the public internet by IANA's registries, which older Pythons do not know in whole."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOW_32_BITS = 0xFFFF_FFFF
 
@@ -76,6 +80,8 @@ def _meant(address: _Address) -> Iterable[_Address]:
 def _is_public(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return True  # judged by what it wraps
+    if any(address in network for network in _SPECIAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -50,7 +50,10 @@ class HttpTool:
 
     async def call(self, arguments: Mapping[str, object]) -> object:
         """Send the request; raises `ToolError` for anything but a 2xx answer."""
-        request = self._request(arguments)
+        try:
+            request = self._request(arguments)
+        except httpx.InvalidURL as error:
+            raise ToolError("the service's address cannot be used") from error
         try:
             return await self._fetch(request)
         except httpx.TimeoutException as error:

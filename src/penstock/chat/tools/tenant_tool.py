@@ -56,6 +56,9 @@ class TenantTool:
 
     async def call(self, arguments: Mapping[str, object]) -> object:
         """Run it; raises `ToolError` if the result holds another tenant's data."""
+        if meddled := sorted(arguments.keys() & self.arguments.keys()):
+            told = ", ".join(meddled)
+            _log.warning("the model set %s of tool %s, which is set here", told, self.name)
         result = await self.inner.call({**arguments, **self.arguments})
         if self.isolation is None:
             return result
