@@ -9,8 +9,8 @@ from tests.engines.embedded.engine_process import EngineProcess
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine, wait_until
 from tests.gateway.adapters import write_random_adapter
-from tests.gateway.gateway_process import PATIENT, GatewayProcess, settings_for
-from tests.gateway.real_engines import MODEL, NAME, RealEngine
+from tests.gateway.gateway_process import PATIENT, GatewayProcess, key_settings, settings_for
+from tests.gateway.real_engines import MATHS, MODEL, NAME, RealEngine
 from tests.vllm_engine import VllmEngines
 
 from penstock.gateway.settings import ModelSettings, ToolSettings
@@ -101,6 +101,12 @@ def real(request: pytest.FixtureRequest, adapters: dict[str, Path]) -> Iterator[
         url = request.getfixturevalue("embedded_url")
     settings = settings_for({"engine": url}, NAME)
     models = [ModelSettings(name, ("engine",), parent=NAME) for name in adapters]
-    settings = msgspec.structs.replace(settings, models=(settings.models[0], *models))
+    maths = msgspec.structs.replace(settings.tenants[0], name="maths", tools=("calculate_math",))
+    settings = msgspec.structs.replace(
+        settings,
+        models=(settings.models[0], *models),
+        tenants=(*settings.tenants, maths),
+        keys=(*settings.keys, key_settings(MATHS, "maths")),
+    )
     with GatewayProcess(settings) as gateway:
         yield RealEngine(kind, url, gateway)

@@ -9,6 +9,8 @@ from tests.gateway.gateway_process import GatewayProcess
 
 MODEL = Path("src/penstock/engines/embedded/model").resolve()
 NAME = "penstock-tiny"
+MATHS = "ps-maths-secret"
+"""Key of a tenant for whom the gateway runs `calculate_math` alone."""
 
 
 @dataclass(frozen=True)
