@@ -21,7 +21,9 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for library in ("uvicorn.error", "httpx", "botocore"):
+        # What httpx tells of each request holds what tools were asked.
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         return run_gateway(arguments.settings)
     except KeyboardInterrupt:
