@@ -19,7 +19,7 @@ ROUTER_PIN = "vllm-router==0.1.17"
 LITELLM_PIN = "litellm[proxy]==1.106.2"
 
 
-def _settings(engines: Sequence[int], port: int) -> dict[str, Any]:
+def base_settings(engines: Sequence[int], port: int) -> dict[str, Any]:
     """Key check, rate limit and usage counting; nothing is written anywhere."""
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     tenant = {
@@ -43,7 +43,7 @@ def _settings(engines: Sequence[int], port: int) -> dict[str, Any]:
 def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
     """Penstock with key check, rate limit and usage counting on; yields port and pid."""
     port = free_port()
-    with _gateway(_settings(engines, port), "penstock", cores) as pid:
+    with gateway_process(base_settings(engines, port), "penstock", cores) as pid:
         yield port, pid
 
 
@@ -51,7 +51,7 @@ def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
 def penstock_ledger(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
     """The same with budgets and the ledger in an SQLite file; yields port and pid."""
     port = free_port()
-    settings = _settings(engines, port)
+    settings = base_settings(engines, port)
     with tempfile.TemporaryDirectory() as folder:
         settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
         settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
@@ -59,12 +59,47 @@ def penstock_ledger(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int,
             "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
             "context": 4096,
         }
-        with _gateway(settings, "penstock-ledger", cores) as pid:
+        with gateway_process(settings, "penstock-ledger", cores) as pid:
             yield port, pid
 
 
 @contextlib.contextmanager
-def _gateway(settings: dict[str, Any], name: str, cores: Cores) -> Iterator[int]:
+def penstock_features(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+    """The same with everything that several tenants need; yields port and pid.
+
+    Ledger, budgets, limits counted by a Valkey or Redis server (where there is one), a fair queue
+    that is never full, an audit of who asked what, and a response cache that each request passes
+    by: an answer out of it would cost less than all of this.
+    """
+    port = free_port()
+    settings = base_settings(engines, port)
+    model, tenant = settings["models"][0], settings["tenants"][0]
+    tenant["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
+    tenant |= {"tokens_per_minute": 10**10, "concurrent_requests": 10_000}
+    model |= {
+        "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
+        "context": 4096,
+        "limits": {"requests_per_second": 1e7, "concurrent_requests": 10_000},
+    }
+    settings |= {"queue": {"max_running": 10_000}, "cache": {}}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        settings["audit"] = {"folder": f"{folder}/audit"}
+        settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
+        server = shutil.which("valkey-server") or shutil.which("redis-server")
+        if server is not None:
+            counters = free_port()
+            argv = [server, "--port", str(counters), "--save", "", "--dir", folder]
+            stack.enter_context(running(Cores.pin(cores.tools, argv), "valkey"))
+            os.environ["BENCH_COUNTERS"] = f"redis://127.0.0.1:{counters}"
+            settings["registry"]["counters_env"] = "BENCH_COUNTERS"
+        pid = stack.enter_context(gateway_process(settings, "penstock-features", cores))
+        yield port, pid
+
+
+@contextlib.contextmanager
+def gateway_process(settings: dict[str, Any], name: str, cores: Cores) -> Iterator[int]:
+    """Run a gateway with these settings; yields its pid."""
     path = BUILD / f"{name}.json"
     path.write_text(json.dumps(settings))
     argv = [sys.executable, "-m", "penstock.cli.gateway", "--settings", str(path)]

@@ -77,7 +77,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     share: Share = Share()
 
 
-class TenantRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+# There may be a hundred thousand of the following two: without `gc=False` the collector, which can
+# find nothing in them, would take longer than reading them from the database.
+
+
+class TenantRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One customer."""
 
     name: str
@@ -87,7 +91,7 @@ class TenantRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     created_s: float = 0.0
 
 
-class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One key: never the secret itself, only its digest and its visible beginning.
 
     An admin key has no tenant: it opens the admin API and nothing else.

@@ -1,0 +1,91 @@
+"""What everything that several tenants need costs: the gateway with all of it against without.
+
+    python -m bench.features [--rounds 3] [--seconds 4]
+
+One run: requests a second and a CPU-second at 128 connections, the median latency at low load,
+and the start and look-up with 10,000 tenants and 100,000 keys. See `contenders.penstock_features`
+for what is on. Rounds are interleaved; the ratios are what counts.
+"""
+
+import argparse
+import statistics
+import sys
+from contextlib import ExitStack
+
+from bench import contenders, directory
+from bench.gateway import Bench, Contender, Scenario
+from bench.stand import BUILD, Cores
+
+CONTENDERS: dict[str, Contender] = {
+    "without": contenders.penstock,
+    "ledger and budgets": contenders.penstock_ledger,
+    "all": contenders.penstock_features,
+}
+RATE = Scenario(
+    "rate",
+    "requests/s, 128 connections",
+    "/s",
+    ("-c", "128", "-b", "mock:n=1"),
+    lambda out, cpu: out["rps"],
+)
+CPU = Scenario(
+    "cpu",
+    "requests per CPU-second, 128 connections",
+    "/s",
+    RATE.arguments,
+    lambda out, cpu: out["all_ok"] / cpu,
+)
+IDLE = Scenario(
+    "idle",
+    "p50 at low load",
+    "us",
+    ("-c", "1", "-r", "200", "-b", "mock:n=1"),
+    lambda out, cpu: out["lat_us"]["p50"],
+    higher_is_better=False,
+)
+
+
+def main() -> int:
+    """Measure and print tables in Markdown; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.features", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
+    options = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    figures: dict[tuple[str, str], list[float]] = {}
+    with ExitStack() as stack:
+        bench = Bench(options.seconds, Cores.choose())
+        bench.start(stack, CONTENDERS)
+        for number in range(options.rounds):
+            for scenario in (RATE, CPU, IDLE):
+                for name in CONTENDERS:
+                    print(f"round {number + 1}: {scenario.name}, {name}", file=sys.stderr)
+                    figure, _ = bench.measure(name, scenario)
+                    figures.setdefault((scenario.name, name), []).append(figure)
+    _report(figures)
+    for line in directory.report(10_000, 100_000, options.rounds):
+        print(line)
+    return 0
+
+
+def _report(figures: dict[tuple[str, str], list[float]]) -> None:
+    print(f"| figure | {' | '.join(CONTENDERS)} | ledger against without | all against without |")
+    print("|---" * 6 + "|")
+    for scenario in (RATE, CPU, IDLE):
+        cells = [
+            f"{statistics.median(figures[scenario.name, name]):,.0f} {scenario.unit}"
+            for name in CONTENDERS
+        ]
+        base = figures[scenario.name, "without"]
+        for name in ("ledger and budgets", "all"):
+            pairs = list(zip(figures[scenario.name, name], base, strict=True))
+            if scenario is IDLE:
+                cells.append(f"{statistics.median(a - b for a, b in pairs):+.0f} us")
+            else:
+                cells.append(f"x {statistics.median(a / b for a, b in pairs):.2f}")
+        print(f"| {scenario.figure} | {' | '.join(cells)} |")
+    print()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
