@@ -3,10 +3,13 @@
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
+from tests.gateway.gateway_process import GatewayProcess
+from tests.gateway.registry_gateway import ADMIN, registry_settings
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +49,28 @@ def test_what_is_there_is_not_installed_again(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setenv("PENSTOCK_VLLM_PYTHON", sys.executable)
     ran = run("engines", "install", "vllm")
     assert (ran.code, ran.err) == (0, "vLLM is installed.\n")
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway with two engines, at which nobody listens, and an admin API."""
+    engines = {"one": "http://127.0.0.1:9", "other": "http://127.0.0.1:9"}
+    settings = registry_settings(engines, tmp_path, str(tmp_path / "registry.db"))
+    with GatewayProcess(settings, is_ready=False) as process:
+        yield process
+
+
+def test_an_engine_is_drained_and_resumed(run: Run, gateway: GatewayProcess) -> None:
+    where = ("--url", gateway.url, "--admin-key", ADMIN)
+    (row,) = json.loads(run("engines", "drain", "one", *where, "--json").out)
+    assert (row["name"], row["draining"]) == ("one", True)
+    lines = run("engines", "state", *where).out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["one", "draining"], ["other", "down"]]
+    assert "draining" not in run("engines", "resume", "one", *where).out
+    unknown = run("engines", "drain", "no one?", *where)
+    assert unknown.code == 2
+    assert "There are: one, other" in unknown.err
+    assert run("engines", "drain", *where).code == 2
+    wrong = run("engines", "drain", "one", "--url", gateway.url, "--admin-key", "ps-wrong")
+    assert wrong.code != 0
+    assert "admin key" in wrong.err

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import httpx
+import msgspec
 import openai
 import pytest
-from tests.fakes.gateway_engine import ScriptedEngine
+from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine, wait_until
 from tests.gateway.gateway_process import (
     ALICE,
     BOB,
@@ -17,7 +18,7 @@ from tests.gateway.gateway_process import (
     settings_for,
 )
 
-from penstock.gateway.settings import TenantSettings
+from penstock.gateway.settings import ModelSettings, TenantSettings
 
 PATHS = [
     ("POST", "/v1/chat/completions"),
@@ -82,6 +83,18 @@ def test_the_sdk_says_which_error_it_is(gateway: GatewayProcess) -> None:
         gateway.sdk(BOB).chat.completions.create(model="gpt", messages=[])
     with pytest.raises(openai.BadRequestError, match="`store` is not supported"):
         gateway.sdk(BOB).chat.completions.create(model="scripted", messages=[], store=True)
+
+
+def test_a_gateway_is_ready_without_models_that_are_elsewhere() -> None:
+    with scripted_engine() as engine:
+        settings = settings_for({"engine": engine.url, "far": "http://127.0.0.1:9"})
+        own = msgspec.structs.replace(settings.models[0], engines=("engine",))
+        far = ModelSettings("far", ("far",), elsewhere=True)
+        settings = msgspec.structs.replace(settings, models=(own, far))
+        with GatewayProcess(settings) as gateway:
+            wait_until(lambda: gateway.get("/ready", None).json()["engines_down"] == ["far"])
+            assert gateway.get("/ready", None).status_code == 200
+            assert gateway.chat(key=ALICE, model="far").status_code == 503
 
 
 def test_a_tenant_sees_its_own_models(gateway: GatewayProcess, engine: ScriptedEngine) -> None:

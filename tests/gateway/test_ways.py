@@ -80,6 +80,8 @@ MODELS = (
     _model("safe", A, routing={"fallback": ("b", "c")}),
     _model("limited", A, routing={"fallback": ("b",)}, limits=Limits(concurrent_requests=1)),
     _model("split", A, routing={"arms": _arms(("old", 3, "a", None), ("new", 1, "b", None))}),
+    _model("thrice", ("a1", "a2", "a3", "b")),
+    _model("once", ("a1", "a2", "a3", "b"), routing={"retries": 0}),
     _model("engines", A, routing={"arms": _arms(("one", 1, None, "a1"), ("two", 1, None, "a2"))}),
     _model("hedged", A, routing={"hedge_after_ms": 50.0}),
     _model("mirrored", A, routing={"shadow": ShadowSettings(1.0, "c", at_once=2)}),
@@ -256,6 +258,16 @@ def test_engines_of_one_model_are_arms_too(stand: Stand) -> None:
 def _down(gateway: GatewayProcess, *names: str) -> None:
     for name in names:
         admin(gateway, "POST", f"/engines/{name}/drain")
+
+
+@pytest.mark.parametrize(("model", "times"), [("thrice", 3), ("once", 1)])
+@pytest.mark.parametrize("key", [OWNER, ALICE], ids=["straight", "turn"])
+def test_trying_again_has_an_end(stand: Stand, model: str, times: int, key: str) -> None:
+    gateway, engines = stand
+    for engine in engines.values():
+        engine.play(plain({"error": {"message": "full"}}, "429 Full"))
+    assert _ask(gateway, model, key=key).status_code == 429
+    assert sum(len(engine.asked) for engine in engines.values()) == times
 
 
 @pytest.mark.parametrize("kind", ["plain", "stream", "turn", "invoke", "completions"])
@@ -556,6 +568,14 @@ def test_a_name_that_is_not_granted_is_unknown(stand: Stand) -> None:
     gateway, _ = stand
     for model in ("near", "hedged", "mirrored", "c"):
         assert _ask(gateway, model, key=NARROW).status_code == 404
+
+
+def test_what_routing_did_is_counted(stand: Stand) -> None:
+    gateway, _ = stand
+    before = gateway.metric("penstock_routed_total", asked="auto", model="a", way="tier")
+    _ask(gateway, "auto")
+    after = gateway.metric("penstock_routed_total", asked="auto", model="a", way="tier")
+    assert after == before + 1
 
 
 def test_virtual_names_are_listed(stand: Stand) -> None:

@@ -38,6 +38,38 @@ def test_a_slot_that_is_used_again_has_forgotten_its_note(slots: SlotFile) -> No
     assert (entry.kind, entry.note) == ("request", "")
 
 
+DEAR = Price.per_million(10.0, 10.0, 100.0)
+
+
+def test_a_request_that_another_model_answers_is_one_line(slots: SlotFile) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0)
+    slots.note(at, b"instead=model")
+    moved = slots.relabel(at, b"other\0", DEAR)
+    slots.asked(moved, 0)
+    slots.passed(moved, 3)
+    (entry,) = read_slots(slots.path)[1]
+    assert (entry.request_id, entry.tenant, entry.key_id) == ("req-1", "org-a", "key-1")
+    assert (entry.model, entry.adapter, entry.admitted_s) == ("other", "", 5.0)
+    assert (entry.note, entry.cost_nano_usd) == ("instead=model", DEAR.cost(10, 0, 2))
+    assert slots.open == 1
+
+
+def test_a_crash_while_it_is_moved_leaves_one_id(
+    slots: SlotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0)
+    monkeypatch.setattr(slots, "free", lambda _: None)  # the process dies before this
+    slots.relabel(at, b"other\0", DEAR)
+    assert {entry.request_id for entry in read_slots(slots.path)[1]} == {"req-1"}
+
+
+def test_where_no_slot_is_free_it_stays_what_it_was(slots: SlotFile) -> None:
+    at = slots.admit(TEXT, 10, PRICE, 5.0)
+    slots._free.clear()
+    assert slots.relabel(at, b"other\0", DEAR) == at
+    assert slots.entries([at])[0].model == "model"
+
+
 def test_a_shadow_that_died_costs_nothing(slots: SlotFile) -> None:
     at = slots.admit(TEXT, 10, PRICE, 5.0, KINDS.index("shadow"))
     slots.asked(at, 0)

@@ -93,6 +93,7 @@ def test_routes_and_further_models_reach_the_gateway(tmp_path: Path) -> None:
     assert settings.engines[3].url == "http://10.0.0.8:8000"
     assert (settings.engines[3].key_env, settings.engines[3].probe) == ("BIG_KEY", "/v1/models")
     tiny, big, auto = settings.models
+    assert (tiny.elsewhere, big.elsewhere, auto.elsewhere) == (False, True, False)
     assert (big.name, big.engines, big.context) == ("big", ("big-1", "big-2"), 4096)
     assert (big.upstream, big.routing, big.price.prompt) == (
         "meta/Big", RoutingSettings(), 2_000_000,

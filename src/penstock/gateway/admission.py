@@ -238,11 +238,11 @@ class Admission:
         )
 
     def serves_all(self) -> bool:
-        """Whether every model has an engine that answers."""
+        """Whether every model that this gateway must serve has an engine that answers."""
         return all(
-            any(engine.up for engine in route.engines)
-            for route in self._routes.values()
-            if route.engines
+            any(engine.up for engine in self._routes[model.name].engines)
+            for model in self._models.values()
+            if model.engines and not model.elsewhere
         )
 
     def models_of(self, caller: Caller) -> list[ModelSettings]:

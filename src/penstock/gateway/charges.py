@@ -311,7 +311,7 @@ class Charge:
         """
         if not self.open:
             return
-        self.open = False
+        self.open, self.trip = False, None
         if outcome == "from_cache":
             end, usage = self._from_cache(usage or _NOTHING, seconds), None
         else:

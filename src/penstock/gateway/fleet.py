@@ -288,7 +288,9 @@ def least_busy(engines: tuple[Engine, ...], tried: tuple[Engine, ...] = ()) -> E
 def none_left(engines: tuple[Engine, ...]) -> EngineUnavailable:
     """Return the error for a request that none of these engines can take."""
     names = ", ".join(engine.name for engine in engines)
-    return EngineUnavailable("no engine can answer now", why=f"{names}: starting, gone or failing")
+    return EngineUnavailable(
+        "no engine can answer now", why=f"{names} is starting, restarting, failing or gone"
+    )
 
 
 class _Probe:

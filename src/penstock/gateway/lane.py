@@ -24,6 +24,42 @@ class Race(Protocol):
     def lane_failed(self, lane: "Lane", error: EngineError | None) -> None:
         """This one does not answer; without an `error` it is full, and has said so."""
 
+    def lane_ended(self) -> None:
+        """The one that won has handed on the end of its answer."""
+
+
+class _Nobody:
+    """Sink and race of a lane that has ended."""
+
+    takes_framed = False
+
+    def lane_won(self, lane: "Lane") -> None:
+        pass
+
+    def lane_failed(self, lane: "Lane", error: EngineError | None) -> None:
+        pass
+
+    def lane_ended(self) -> None:
+        pass
+
+    def on_head(self, head: Head) -> None:
+        pass
+
+    def on_events(self, framed: bytes) -> None:
+        pass
+
+    def on_bytes(self, payload: bytes) -> None:
+        pass
+
+    def on_end(self) -> None:
+        pass
+
+    def on_lost(self, error: EngineError) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
+
 
 class Lane:
     """The sink of one engine's response."""
@@ -33,7 +69,9 @@ class Lane:
     exchange: Exchange
 
     def __init__(self, engine: Engine, race: Race, sink: Sink) -> None:
-        self.engine, self._race, self._sink = engine, race, sink
+        self.engine = engine
+        self._race: Race = race
+        self._sink: Sink = sink
         self.takes_framed = sink.takes_framed
         self.head: Head | None = None
         self.won = False
@@ -69,6 +107,7 @@ class Lane:
         """Sink: the response is complete."""
         if self.won:
             self._sink.on_end()
+            self._let_go()
         elif self._is_stream():
             self.on_lost(EngineDied("the engine ended its stream before it began"))
         elif self.head is not None and self.head.status in BUSY:
@@ -81,6 +120,7 @@ class Lane:
         """Sink: the response will not be completed."""
         if self.won:
             self._sink.on_lost(error)  # who reads it tells the engine
+            self._let_go()
         else:
             self.engine.lost(error)
             self._race.lane_failed(self, error)
@@ -91,10 +131,17 @@ class Lane:
         if self._parts:
             self._sink.on_bytes(b"".join(self._parts))
         self._sink.on_end()
+        self._let_go()
 
     def stop(self) -> None:
         """Ask no longer."""
         self.engine.pool.cancel(self.exchange)
+        self._race = self._sink = _NOBODY
+
+    def _let_go(self) -> None:
+        """Leave no cycle behind, which only the garbage collector would find."""
+        race, self._race, self._sink = self._race, _NOBODY, _NOBODY
+        race.lane_ended()
 
     def _win(self) -> None:
         self.won = True

@@ -52,6 +52,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which weights answer under this name; answers of others are never given from a cache."""
     upstream: str | None = None
     """Name under which its engines know it, where that is another one; it needs `routing`."""
+    elsewhere: bool = False
+    """Whether its engines are somebody else's: the gateway is ready without them."""
     routing: RoutingSettings | None = None
     """None: its engine with the least work answers, and nothing else."""
 

@@ -178,6 +178,7 @@ class Trip:
         self._lanes = []
         if self._winner is not None:
             self._winner.stop()
+        self._asking = None
 
     def pause(self) -> None:
         """Journey: the client reads slowly."""
@@ -272,6 +273,7 @@ class Trip:
         elif self._asking is not None:
             self._end_race()
             self._asking.sink.on_lost(error)
+            self._asking = None
 
     def lane_won(self, lane: Lane) -> None:
         """Race: stop the others; they are nobody's to pay."""
@@ -295,6 +297,10 @@ class Trip:
             copy_id = b"%b/shadow-%d" % (asking.request_id, self._rounds)
             copied = (shadow, asking.path, asking.body, copy_id, charge.caller)
             asyncio.get_running_loop().call_soon(self._crew.shadows.copy, *copied)
+
+    def lane_ended(self) -> None:
+        """Race: it is over."""
+        self._asking = None
 
     def _tell_of(self, other: Lane) -> None:
         """Write a line of an engine that worked in vain."""

@@ -83,6 +83,7 @@ def _other_model(manifest: Manifest, name: str, engines: tuple[str, ...]) -> Mod
         price=price_of(price) if price else Price(),
         limits=Limits(**limit.model_dump()) if limit else Limits(),
         upstream=other.served_as if other else None,
+        elsewhere=other is not None,
     )
 
 
