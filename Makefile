@@ -69,6 +69,7 @@ docs: $(BIN)/.penstock-dev  ## Write the generated pages of docs/ anew
 
 bench: $(BIN)/.penstock-dev  ## Measure the gateway beside nginx and vllm-router (BENCH=--quick)
 	$(BIN)/python -m bench.gateway $(BENCH)
+	$(BIN)/python -m bench.turns
 
 .PHONY: plan-accuracy
 plan-accuracy: $(BIN)/.penstock-dev  ## How near plans come to measurements they were not fitted to

@@ -7,10 +7,8 @@ that drifts least on a shared machine; the ratios of one run are what counts.
 """
 
 import argparse
-import json
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +18,11 @@ from pathlib import Path
 
 from bench import contenders
 from bench.stand import (
-    KEY,
-    MODEL,
     Cores,
     build_tools,
     cpu_seconds,
     free_port,
+    load,
     rss_mb,
     running,
     wait_until_serving,
@@ -103,7 +100,7 @@ class Bench:
     """One run: all contenders stand ready, the load goes to one at a time."""
 
     def __init__(self, seconds: float, cores: Cores) -> None:
-        self._mock, self._load = build_tools()
+        self._mock, _ = build_tools()
         self._seconds, self._cores = seconds, cores
         self._ports: dict[str, tuple[int, int | None]] = {}
 
@@ -131,19 +128,11 @@ class Bench:
         """
         port, pid = self._ports[name]
         before = cpu_seconds(pid) if pid else 0.0
-        out = self.load(port, *scenario.arguments, "-d", str(self._seconds), "-w", "1")
+        out = load(port, self._cores, *scenario.arguments, "-d", str(self._seconds), "-w", "1")
         cpu = (cpu_seconds(pid) - before if pid else 0.0) or 1e-9
         if out["bad"] or out["trunc"] or out["conn_err"]:
             raise RuntimeError(f"{name}, {scenario.name}: {out}")
         return scenario.read(out, cpu), out
-
-    def load(self, port: int, *arguments: str) -> dict:  # type: ignore[type-arg]
-        """Run the load client once."""
-        argv = [str(self._load), "-p", str(port), "-k", KEY, "-m", MODEL, *arguments]
-        argv = Cores.pin(self._cores.tools, argv)
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=600)
-        answer: dict = json.loads(done.stdout)  # type: ignore[type-arg]
-        return answer
 
     def resident_mb(self, name: str) -> float:
         """Return the memory of a contender, MB."""
@@ -154,7 +143,7 @@ class Bench:
         """Send many requests to Penstock; returns its memory before and after, MB."""
         before = self.resident_mb("penstock")
         port = self._ports["penstock"][0]
-        self.load(port, "-c", "32", "-n", str(requests), "-d", "590", "-b", "mock:n=1")
+        load(port, self._cores, "-c", "32", "-n", str(requests), "-d", "590", "-b", "mock:n=1")
         return before, self.resident_mb("penstock")
 
 

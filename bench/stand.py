@@ -57,6 +57,15 @@ def build_tools() -> tuple[Path, Path]:
     return built[0], built[1]
 
 
+def load(port: int, cores: Cores, *arguments: str) -> dict:  # type: ignore[type-arg]
+    """Run the load client once and return what it prints."""
+    argv = [str(BUILD / "load"), "-p", str(port), "-k", KEY, "-m", MODEL, *arguments]
+    argv = Cores.pin(cores.tools, argv)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=600)
+    answer: dict = json.loads(done.stdout)  # type: ignore[type-arg]
+    return answer
+
+
 def free_port() -> int:
     """Return a TCP port nobody listens on."""
     with socket.socket() as probe:

@@ -40,7 +40,8 @@ class Desk:
     ) -> Finished:
         """Run a turn over an engine that gives `answers`."""
         self.engine = ScriptedEngine(*([sse(each)] for each in answers))
-        body: Json = {"model": "m", "messages": list(messages), "tools": [MINE]} | fields
+        body: Json = {"model": "m", "messages": list(messages), "tools": [MINE], "stream": True}
+        body |= fields
         continuations = Continuations(
             key=b"k" * 32, scope=self.scope, holder=self.holder, ledger=self.ledger, wall=self.wall
         )

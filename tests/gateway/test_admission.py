@@ -99,7 +99,8 @@ def test_a_gateway_is_ready_without_models_that_are_elsewhere() -> None:
 
 def test_a_tenant_sees_its_own_models(gateway: GatewayProcess, engine: ScriptedEngine) -> None:
     names = {key: [each.id for each in gateway.sdk(key).models.list()] for key in (ALICE, BOB)}
-    assert names == {ALICE: ["scripted", "org-a"], BOB: ["scripted"]}
+    shared = ["in-text", "judged"]
+    assert names == {ALICE: ["scripted", "org-a", *shared], BOB: ["scripted", *shared]}
     assert gateway.get("/v1/models/org-a", ALICE).json()["parent"] == "scripted"
     for answer in (
         gateway.get("/v1/models/org-a", BOB),

@@ -34,6 +34,7 @@ class Account:
 
     def __init__(self) -> None:
         self.caller = type("Caller", (), {"name": "org-a"})
+        self.span = None
         self.settled: list[tuple[str, Any, int]] = []
 
     def __getattr__(self, name: str) -> Any:

@@ -8,6 +8,7 @@ from openai import APIError
 from openai.types.chat import ChatCompletionMessageParam
 from tests.fakes.gateway_answers import (
     DONE,
+    LAST,
     STREAM_HEAD,
     call_events,
     chat_events,
@@ -285,3 +286,45 @@ def test_invoke_refuses(gateway: GatewayProcess, body: bytes, code: str) -> None
     answer = gateway.post("/invoke", body)
     assert answer.status_code == (404 if code == "model_not_found" else 400)
     assert answer.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_came_before_a_client_left_is_billed(
+    gateway: GatewayProcess, engine: ScriptedEngine, stream: bool
+) -> None:
+    engine.play([STREAM_HEAD, *(chunk(delta(text)) for text in "abc"), Act.WAIT])
+    labels = {"tenant": "alice", "model": "scripted"}
+    before = gateway.metric("penstock_estimated_completion_tokens_total", **labels)
+    left = gateway.metric("penstock_requests_total", outcome="client_gone", **labels)
+    body = json.dumps(chat_body(stream=stream)).encode()
+    with gateway.connect() as client:
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: %b\r\n" % ALICE.encode()
+        client.send(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        wait_until(lambda: engine.sent_bytes > 0 and engine.running == 1)
+        if stream:
+            client.read_until(b'"c"')
+        else:
+            gateway.get("/health")  # the gateway's loop has come round since the engine wrote
+    wait_until(lambda: engine.aborted == 1)
+
+    def count() -> float:
+        return gateway.metric("penstock_requests_total", outcome="client_gone", **labels)
+
+    wait_until(lambda: count() == left + 1)
+    assert gateway.metric("penstock_estimated_completion_tokens_total", **labels) == before + 3
+
+
+def test_events_that_come_together_leave_together(
+    gateway: GatewayProcess, engine: ScriptedEngine
+) -> None:
+    engine.play([STREAM_HEAD + b"".join(map(chunk, chat_events(["a", "b", "c"]))) + LAST])
+    with gateway.connect() as client:
+        body = json.dumps(chat_body(stream=True)).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: %b\r\n" % ALICE.encode()
+        client.send(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        client.read_head()
+        size = int(client.read_until(b"\r\n"), 16)
+        payload = client.read(size)
+        assert client.read(7) == b"\r\n0\r\n\r\n"
+    assert [line[:6] for line in payload.splitlines() if line] == [b"data: "] * 6
+    assert payload.endswith(DONE)

@@ -15,9 +15,10 @@ Bound = Literal["rounds", "time"]
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """One or more whole server-sent events, framed and ready for a streaming client."""
+    """So many whole server-sent events, framed and ready for a streaming client."""
 
     data: bytes
+    events: int = 1
 
 
 class ToolStarted(msgspec.Struct, frozen=True):

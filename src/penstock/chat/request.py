@@ -27,6 +27,7 @@ class _StreamOptions(msgspec.Struct):
 class _Head(msgspec.Struct):
     messages: list[Raw] = []
     n: int | None = None
+    stream: bool | None = None
     stream_options: _StreamOptions | None = None
     tools: list[Raw] | None = None
 
@@ -59,12 +60,14 @@ class Traits:
 class TurnRequest:
     """A chat request; `client_tools` are the client's own, by name, as it defined them.
 
+    The client is told of the answer as it comes if it `streams`.
     `fields` holds every other field of the body untouched. `tools_allowed` is false if
     the client said `tool_choice: none`. `wanted` judges the answer.
     """
 
     messages: tuple[Raw, ...]
     fields: Mapping[str, Raw]
+    streams: bool = True
     wants_usage: bool = False
     tools_allowed: bool = True
     client_tools: Mapping[str, Raw] = field(default_factory=dict)
@@ -138,6 +141,7 @@ def read_request(body: bytes, traits: Traits | None = None) -> TurnRequest:
     return TurnRequest(
         messages=tuple(head.messages),
         fields=fields,
+        streams=bool(head.stream),
         wants_usage=bool(options.include_usage),
         tools_allowed=fields.get("tool_choice") != Raw(b'"none"'),
         client_tools=_by_name(head.tools or ()),

@@ -16,6 +16,7 @@ from penstock.ground.errors import EngineDied, EngineError
 DONE = b"data: [DONE]\n\n"
 """The last event of an OpenAI stream, framed."""
 
+_DONE = b"[DONE]"
 _DRAIN_S = 1.0
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -97,19 +98,22 @@ def frame(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-async def read_events(stream: ByteStream) -> AsyncGenerator[bytes, None]:
-    """Give the data of each event up to `[DONE]`, and close the stream whatever happens."""
+async def read_events(stream: ByteStream) -> AsyncGenerator[list[bytes], None]:
+    """Give the data of the events that come together, up to `[DONE]`.
+
+    The stream is closed whatever happens.
+    """
     splitter = Splitter()
     try:
         async for piece in stream:
-            for data in splitter.feed(piece):
-                if data == b"[DONE]":
-                    await _drain(stream)
-                    return
-                yield data
-        for data in splitter.finish():
-            if data != b"[DONE]":
-                yield data
+            events = splitter.feed(piece)
+            if _DONE in events:
+                yield events[: events.index(_DONE)]
+                await _drain(stream)
+                return
+            if events:
+                yield events
+        yield [data for data in splitter.finish() if data != _DONE]
     finally:
         await stream.aclose()
 

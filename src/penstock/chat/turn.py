@@ -133,8 +133,8 @@ class Turn:
                 break
             added += further
         finished = self._finished(reply, bound, share, added)
-        for chunk in self._closing(finished):
-            yield chunk
+        if self._request.streams:
+            yield self._closing(finished)
         yield finished
 
     async def _resume(self, runner: CallRunner) -> AsyncGenerator[Step, None]:
@@ -204,20 +204,34 @@ class Turn:
         self._held = []
         parsed = self._parser()
         try:
-            async with aclosing(read_events(self._engine.stream(body))) as events:
-                async for data in events:
-                    whole = (data, read_chunk(data))
-                    for part in parsed.through(*whole) if parsed else (whole,):
-                        reply.add(part[1])
-                        if reply.finish_reason is not None or self._request.wanted is not None:
-                            self._out.begin(part[1])
-                            self._held.append(part)
-                        elif text := self._out.text(*part):
-                            yield Chunk(text)
+            async with aclosing(read_events(self._engine.stream(body))) as pieces:
+                async for events in pieces:
+                    texts: list[bytes] = []
+                    try:
+                        for data in events:
+                            self._take(data, reply, parsed, texts)
+                    finally:
+                        if texts:
+                            yield Chunk(b"".join(texts), len(texts))
             if reply.finish_reason is None:
                 raise EngineDied("the engine's answer ended in the middle")
         finally:
             self._account(reply)
+
+    def _take(
+        self, data: bytes, reply: Reply, parsed: ParsedChunks | None, texts: list[bytes]
+    ) -> None:
+        """Add an event to the reply, and to `texts` what of it the client gets now."""
+        whole = (data, read_chunk(data))
+        for part in parsed.through(*whole) if parsed else (whole,):
+            reply.add(part[1])
+            if not self._request.streams:
+                self._out.begin(part[1])
+            elif reply.finish_reason is not None or self._request.wanted is not None:
+                self._out.begin(part[1])
+                self._held.append(part)
+            elif text := self._out.text(*part):
+                texts.append(text)
 
     def _further(self, reply: Reply, share: "_Share") -> list[Raw]:
         """Return the messages with which the engine is asked again; none if the turn is over."""
@@ -263,19 +277,21 @@ class Turn:
             if text := self._out.text(data, chunk):
                 yield Chunk(text)
 
-    def _closing(self, finished: Finished) -> Iterator[Chunk]:
+    def _closing(self, finished: Finished) -> Chunk:
         """Give the end of the client's stream; the first chunk with a finish reason carries it."""
+        texts: list[bytes] = []
         if finished.message.tool_calls:
-            yield Chunk(self._out.calls(finished.message.tool_calls))
+            texts.append(self._out.calls(finished.message.tool_calls))
         ended = False
         for data, chunk in self._held:
             if not ended and chunk.choices and chunk.choices[0].finish_reason is not None:
-                yield Chunk(self._out.end(data, finished.finish_reason, finished.extras))
+                texts.append(self._out.end(data, finished.finish_reason, finished.extras))
                 ended = True
             elif text := self._out.text(data, chunk):
-                yield Chunk(text)
+                texts.append(text)
         if self._request.wants_usage and self.usage_complete:
-            yield Chunk(self._out.usage(self.usage))
+            texts.append(self._out.usage(self.usage))
+        return Chunk(b"".join(texts), len(texts))
 
     def _hand_back(
         self, reply: Reply, share: "_Share", added: Sequence[Raw]

@@ -62,8 +62,8 @@ class Meter:
     def settle(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
         """Count one finished request.
 
-        `usage` is the engine's own count; without one, `passed_on` events stand for completion
-        tokens and are kept apart as an estimate.
+        `usage` is the engine's own count; `passed_on` events stand for the completion tokens that
+        it does not cover, and are kept apart as an estimate.
         """
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self.seconds.add(seconds)
@@ -71,8 +71,7 @@ class Meter:
             self.prompt += usage.prompt_tokens
             self.cached += usage.cached_tokens
             self.completion += usage.completion_tokens or 0
-        else:
-            self.estimated += passed_on
+        self.estimated += passed_on
 
 
 class Meters(Collector):

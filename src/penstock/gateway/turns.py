@@ -138,13 +138,13 @@ class Turns:
         request_id: bytes,
         continuations: Continuations | None = None,
     ) -> "_Run":
-        upstream = Upstream(charge, _CHAT, request_id)
+        upstream = Upstream(charge, _CHAT, request_id, patient=not request.streams)
         box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
         turn = Turn(request, upstream, box, self.bounds, continuations=continuations)
         if charge.span is not None:
             charge.span.turn()
         calls = ToolCalls(self._charges, charge.caller, request_id, charge.span)
-        return _Run(turn, charge, calls)
+        return _Run(turn, charge, calls, upstream)
 
 
 def _continuation_key(variable: str | None) -> bytes:
@@ -163,8 +163,10 @@ def _continuation_key(variable: str | None) -> bytes:
 class _Run:
     """One turn and its account: whatever ends it, what it used is counted, once."""
 
-    def __init__(self, turn: Turn, charge: Charge, calls: ToolCalls) -> None:
-        self._turn, self.charge, self._calls = turn, charge, calls
+    def __init__(
+        self, turn: Turn, charge: Charge, calls: ToolCalls, upstream: Upstream | None = None
+    ) -> None:
+        self._turn, self.charge, self._calls, self._upstream = turn, charge, calls, upstream
         self._passed = 1
         self.since_s = time.perf_counter()
         self.expired = False
@@ -197,7 +199,7 @@ class _Run:
     def _note(self, event: Event) -> None:
         """Note how far the turn has come, before the client has it."""
         if isinstance(event, Chunk):
-            self._passed += 1
+            self._passed += event.events
             self.charge.passed(self._passed)
         elif isinstance(event, ToolStarted | Finished):
             seconds = time.perf_counter() - self.since_s
@@ -216,7 +218,9 @@ class _Run:
         """Close the account, once."""
         self._calls.end(outcome)
         seconds = time.perf_counter() - self.since_s
-        self.charge.settle(outcome, self._usage(), self._turn.unreported_deltas, seconds)
+        unread = self._upstream.unread if self._upstream is not None else 0
+        deltas = self._turn.unreported_deltas + unread
+        self.charge.settle(outcome, self._usage(), deltas, seconds)
 
     def _usage(self) -> Usage:
         turn = self._turn
@@ -233,7 +237,8 @@ class TurnAnswer:
 
     def __init__(self, client: Client, run: _Run, streams: bool) -> None:
         self._client, self._run = client, run
-        self._begun = False
+        self._told = self._paused = False
+        self._unsent: list[bytes] = []
         self._task = asyncio.create_task(self._stream() if streams else self._plain())
         # A task that is cancelled before it has begun runs none of its code.
         self._task.add_done_callback(lambda _: run.settle("client_gone"))
@@ -264,7 +269,9 @@ class TurnAnswer:
                         self._write(b"data: [DONE]\n\n")
                     else:
                         self._write(tool_comment(event))
-                    await self._client.drain()
+                    if self._paused:
+                        self._flush()
+                        await self._client.drain()
             self._close()
         except asyncio.CancelledError:
             self._end_cancelled()
@@ -275,20 +282,32 @@ class TurnAnswer:
             self._fail(error)
 
     def _write(self, data: bytes) -> None:
+        """Write soon: what is written without waiting in between leaves as one."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self, end: bytes = b"") -> None:
+        if not self._unsent:
+            if end:
+                self._client.write(end)
+            return
+        data = b"".join(self._unsent)
+        self._unsent.clear()
         payload = framed(data) if self._client.takes_chunks else data
-        if not self._begun:
-            self._begun = True
+        if not self._told:
+            self._told = True
             self._run.charge.first_byte(time.perf_counter() - self._run.since_s)
             payload = self._client.head(200, EVENT_STREAM, None) + payload
-        self._client.write(payload)
+        self._client.write(payload + end)
 
     def _close(self) -> None:
-        if self._client.takes_chunks:
-            self._client.write(LAST_CHUNK)
+        self._flush(LAST_CHUNK if self._client.takes_chunks else b"")
         self._client.finish()
 
     def _fail(self, error: BaseException) -> None:
-        if not self._begun:
+        if not self._told:
+            self._unsent.clear()
             self._client.fail(fault_of(error))
             return
         self._write(b"data: " + fault_of(error).body + b"\n\n")
@@ -300,6 +319,7 @@ class TurnAnswer:
 
     def cancel(self) -> None:
         """Answer: the client has left."""
+        self._unsent.clear()
         self._task.cancel()
 
     def expire(self) -> None:
@@ -308,7 +328,9 @@ class TurnAnswer:
         self._task.cancel()
 
     def pause(self) -> None:
-        """Answer: the loop waits by itself, in `drain`."""
+        """Answer: the next event waits until the client has caught up."""
+        self._paused = True
 
     def resume(self) -> None:
-        """Answer: the loop goes on by itself."""
+        """Answer: the loop goes on."""
+        self._paused = False

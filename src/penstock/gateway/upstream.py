@@ -17,20 +17,29 @@ from penstock.gateway.spans import Round
 from penstock.ground.errors import EngineError, EngineRefused, EngineUnavailable
 
 _HIGH_WATER = 1 << 18
+_PATIENCE = 1 << 13
 _MAX_ERROR_BODY = 1 << 20
 
 
 class Upstream:
     """Satisfies `chat.ports.Engine`: asks the least busy engine, or another if it is gone."""
 
-    def __init__(self, charge: Charge, path: bytes, request_id: bytes) -> None:
+    def __init__(
+        self, charge: Charge, path: bytes, request_id: bytes, *, patient: bool = False
+    ) -> None:
+        """A `patient` one gives some kilobytes at a time: nobody sees the answer as it comes.
+
+        `unread` counts events that came and were not given, because the round was broken off.
+        """
         self._charge, self._route = charge, charge.route
+        self._patience = _PATIENCE if patient and charge.span is None else 0
+        self.unread = 0
         self._path, self._request_id = path, request_id
         self._rounds = 0
         self._trace = b""
 
-    async def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        """Yield the raw body of the engine's streamed answer, cut anywhere.
+    def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        """Return the raw body of the engine's streamed answer, cut anywhere.
 
         Raises:
             EngineUnavailable: no engine took the request.
@@ -40,7 +49,13 @@ class Upstream:
             Overloaded: the engines are full.
         """
         self._rounds += 1
-        if self._rounds > 1:
+        charge, further = self._charge, self._rounds > 1
+        if self._route.line is None and charge.span is None and not (further and charge.takes):
+            return self._ask(body)  # each generator between costs every piece of the answer
+        return self._accounted(body, further=further)
+
+    async def _accounted(self, body: bytes, *, further: bool) -> AsyncGenerator[bytes, None]:
+        if further:
             await self._charge.next_round(body)
         line = self._route.line
         pieces = self._ask(body) if line is None else self._ask_in_turn(line, body)
@@ -86,7 +101,7 @@ class Upstream:
         return self._ask_engines(body) if trip is None else self._ask_on(trip, body)
 
     async def _ask_on(self, trip: Journey, body: bytes) -> AsyncGenerator[bytes, None]:
-        inbox = _Inbox()
+        inbox = _Inbox(patience=0)
         inbox.exchange = trip
         trip.ask(Asking(self._path, body, inbox, self._request_id))
         try:
@@ -107,7 +122,7 @@ class Upstream:
         tried: tuple[Engine, ...] = ()
         engine, begun = least_busy(self._route.engines), False
         while True:
-            inbox = _Inbox()
+            inbox = _Inbox(self._patience)
             self._charge.asked(engine.number)
             exchange = engine.pool.post(self._path, body, inbox, self._request_id, self._trace)
             inbox.exchange = exchange
@@ -126,6 +141,7 @@ class Upstream:
                     raise
                 engine = other
             finally:
+                self.unread += inbox.unread()
                 engine.pool.cancel(exchange)
 
     def _another(self, tried: tuple[Engine, ...]) -> Engine | None:
@@ -154,7 +170,9 @@ class _Inbox:
 
     takes_framed = False
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int) -> None:
+        """Until the end, pieces wait to be taken until there are more than `patience` bytes."""
+        self._patience = patience
         self.exchange: Exchange | Journey | None = None
         self._pieces: deque[bytes] = deque()
         self._size = 0
@@ -180,7 +198,11 @@ class _Inbox:
         return None
 
     def _ready(self) -> bool:
-        return self._ended or bool(self._pieces and self._status == 200)
+        return self._ended or (self._size > self._patience and self._status == 200)
+
+    def unread(self) -> int:
+        """Return how many events came and were not taken."""
+        return sum(piece.count(b"\n\n") for piece in self._pieces) if self._status == 200 else 0
 
     def _take(self) -> bytes:
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -210,7 +232,8 @@ class _Inbox:
         self._size += len(payload)
         if self._size > _HIGH_WATER and self._status == 200 and self.exchange is not None:
             self.exchange.pause()
-        self._notify()
+        if self._size > self._patience:
+            self._notify()
 
     def on_end(self) -> None:
         """Sink: complete."""
