@@ -48,18 +48,28 @@ def penstock(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def penstock_ledger(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
-    """The same with budgets and the ledger in an SQLite file; yields port and pid."""
+def penstock_ledger(
+    engines: Sequence[int], cores: Cores, *, audited: bool = False
+) -> Iterator[tuple[int, int]]:
+    """The same with budgets and the ledger in an SQLite file; yields port and pid.
+
+    `audited`: and a sealed audit of all requests, without what was said in them.
+    """
     port = free_port()
     settings = base_settings(engines, port)
     with tempfile.TemporaryDirectory() as folder:
+        if audited:
+            key = Path(folder) / "audit.key"
+            key.write_text("ab" * 32)
+            settings["audit"] = {"folder": f"{folder}/audit", "key_file": str(key)}
         settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
         settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
         settings["models"][0] |= {
             "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
             "context": 4096,
         }
-        with gateway_process(settings, "penstock-ledger", cores) as pid:
+        name = "penstock-audit" if audited else "penstock-ledger"
+        with gateway_process(settings, name, cores) as pid:
             yield port, pid
 
 

@@ -1,6 +1,6 @@
 """The gateway beside nginx and vllm-router over the same mock engines, on the same core.
 
-    python -m bench.gateway [--rounds 3] [--seconds 4] [--only streams] [--litellm] [--soak]
+    python -m bench.gateway [--rounds 3] [--seconds 4] [--only streams] [--ledger] [--audit]
 
 Rounds are interleaved and medians taken. Processor time of the whole process tree is the figure
 that drifts least on a shared machine; the ratios of one run are what counts.
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import contenders
@@ -158,6 +159,8 @@ def main() -> int:
     }
     if options.ledger:
         names["penstock+ledger"] = contenders.penstock_ledger
+    if options.audit:
+        names["penstock+audit"] = partial(contenders.penstock_ledger, audited=True)
     if options.litellm:
         names["litellm"] = contenders.litellm
     chosen = [s for s in SCENARIOS if not options.only or s.name in options.only]
@@ -233,6 +236,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--only", nargs="*", choices=[s.name for s in SCENARIOS])
     parser.add_argument("--ledger", action="store_true", help="also with budgets and ledger on")
+    parser.add_argument("--audit", action="store_true", help="also with a sealed audit besides")
     parser.add_argument("--litellm", action="store_true", help="also LiteLLM's proxy")
     parser.add_argument("--soak", action="store_true", help="memory over 1,000,000 requests")
     return parser.parse_args()

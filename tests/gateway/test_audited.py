@@ -7,19 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
 import msgspec
 import pytest
+from moto.server import ThreadedMotoServer
 from tests.fakes.gateway_answers import call_events, chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, chat_body
 from tests.gateway.registry_gateway import ADMIN, admin, entries_when, registry_settings
 
 from penstock.gateway.settings import AuditSettings, CacheSettings, Settings
+from penstock.registry.audit.bucket import Bucket
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.redaction import RULES
 from penstock.registry.audit.sealing import LocalKey
 from penstock.registry.audit.verify import verify
+from penstock.targets.local.ports import free_port
 
 KEY = bytes(range(32))
 WORDS = [f"w{number}" for number in range(8)]
@@ -292,3 +296,47 @@ def test_the_metrics_tell_of_it(gateway: GatewayProcess, tmp_path: Path) -> None
     assert gateway.metric("penstock_audit_entries_total") == 1
     assert gateway.metric("penstock_audit_spool_bytes") > 0
     assert gateway.metric("penstock_audit_failures_total", step="write") == 0
+
+
+# To S3
+
+
+def test_segments_reach_s3_after_an_outage_and_a_kill(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens where S3 should be; the gateway is killed; its successor ships all."""
+    port = free_port()
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing-secret"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"),
+    ):
+        monkeypatch.setenv(name, value)
+    settings = audited(
+        engine, tmp_path, bucket="s3://audits/here", segment_s=0.2, lock="governance", lock_days=1
+    )
+    with GatewayProcess(settings) as gateway:
+        asked = {gateway.chat().headers["x-request-id"] for _ in range(20)}
+        wait_until(lambda: gateway.metric("penstock_audit_segments_waiting") > 0)
+        asked |= {gateway.chat().headers["x-request-id"] for _ in range(20)}
+        gateway.process.kill()
+    server = ThreadedMotoServer(port=port, verbose=False)
+    server.start()
+    client = boto3.client("s3")
+    client.create_bucket(
+        Bucket="audits",
+        ObjectLockEnabledForBucket=True,
+        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+    )
+    try:
+        with GatewayProcess(settings) as heir:
+            asked.add(heir.chat().headers["x-request-id"])
+        chains, key = Chains(Bucket("s3://audits/here")), Keys(LocalKey(KEY))
+        assert verify(chains, key).findings == []
+        found = [json.loads(each)["request_id"] for each in entries(chains, key)]
+        assert sorted(found) == sorted(asked)
+        assert list((tmp_path / "audit" / "chains").glob("*/*.jsonl")) == []
+    finally:
+        client.close()
+        server.stop()

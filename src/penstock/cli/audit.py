@@ -1,5 +1,7 @@
 """`penstock audit`: whether an audit is whole, and what stands in it."""
 
+import calendar
+import math
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -61,10 +63,10 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     if action is Action.VERIFY:
         return _verify(chains, keys, as_json=as_json)
     wanted = {"tenant": tenant, "outcome": outcome}
-    days = (_seconds(since) or 0.0, _seconds(until) or float("inf"))
+    first_s, last_s = _seconds(since, 0.0), _seconds(until, math.inf)
     for raw in entries(chains, keys):
         entry: dict[str, Any] = msgspec.json.decode(raw)
-        if not days[0] <= entry["time_s"] < days[1]:
+        if not first_s <= entry["time_s"] < last_s:
             continue
         if any(value and entry.get(name) != value for name, value in wanted.items()):
             continue
@@ -74,11 +76,11 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     return ExitCode.OK
 
 
-def _seconds(day: str | None) -> float | None:
+def _seconds(day: str | None, otherwise: float) -> float:
     if day is None:
-        return None
+        return otherwise
     try:
-        return time.mktime(time.strptime(day, "%Y-%m-%d")) - time.timezone
+        return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
     except ValueError:
         raise UserError(f"{day} is no day", fix="Write it as 2026-11-01.") from None
 

@@ -18,7 +18,7 @@ from penstock.gateway.faults import Fault
 from penstock.gateway.listening import Listener
 from penstock.ground.clock import Clock
 from penstock.ground.errors import StoreUnavailable
-from penstock.registry.audit.records import AuditEntry, Begun, Ended
+from penstock.registry.audit.records import AuditEntry, pack_begun, pack_ended
 from penstock.registry.audit.spool import BEGIN, END, WHOLE
 from penstock.registry.slots import End
 
@@ -107,11 +107,13 @@ class Auditing:
     def _begin(
         self, charge: Account, request_id: bytes, path: bytes, address: bytes, body: bytes
     ) -> None:
-        self.require_room()
-        identity = request_id + charge.caller.identity + charge.route.identity
+        spool = self._spool
+        if not spool.has_room:
+            self.require_room()
+        identity = b"%b%b%b" % (request_id, charge.caller.identity, charge.route.identity)
         kept = body[:MAX_BODY] if self._content != "none" else b""
-        begun = Begun(self._wall(), identity, path, address, kept)
-        self._spool.append(BEGIN, begun.pack())
+        more = b"%b\0%b" % (path, address)
+        spool.append(BEGIN, pack_begun(self._wall(), identity, more, kept))
 
     def require_room(self) -> None:
         """Make sure that what begins can be recorded.
@@ -122,16 +124,18 @@ class Auditing:
         if not self._spool.has_room:
             raise StoreUnavailable("requests cannot be audited now", why="the audit is behind")
 
-    def end(self, request_id: bytes, end: End, engine: int, wire: bytes, *, is_cut: bool) -> None:
+    def end(
+        self, request_id: bytes, charge: Account, end: End, wire: bytes, *, is_cut: bool
+    ) -> None:
         """Record how a request ended."""
+        engine = charge.engine
         name = self._engines[engine] if engine < len(self._engines) else b""
-        now_s = self._wall()
+        now_s, names = self._wall(), (request_id, name, charge.route.identity)
         try:
-            record = Ended(now_s, request_id, end, name, wire, is_cut)
-            self._spool.append(END, record.pack())
+            self._spool.append(END, pack_ended(now_s, names, end, wire, is_cut=is_cut))
         except StoreUnavailable:  # the end matters more than what was said
-            record = Ended(now_s, request_id, end, name, b"", bool(wire))
-            self._spool.append(END, record.pack())
+            lost = bool(wire)
+            self._spool.append(END, pack_ended(now_s, names, end, b"", is_cut=lost))
 
     def refused(self, caller: Caller, model: str, request_id: bytes) -> None:
         """Record a request that was refused before it began."""
@@ -185,6 +189,8 @@ class Auditing:
 class Witness:
     """Sees one request through. Satisfies `charges.Watcher`."""
 
+    __slots__ = ("_audit", "_charge", "_closed", "_end", "_request_id", "_waits")
+
     def __init__(
         self, request_id: bytes, audit: Auditing, charge: Account, *, waits: bool = False
     ) -> None:
@@ -206,8 +212,7 @@ class Witness:
         if self._end is None or self._closed:
             return
         self._closed = True
-        engine = self._charge.engine
-        self._audit.end(self._request_id, self._end, engine, wire, is_cut=is_cut)
+        self._audit.end(self._request_id, self._charge, self._end, wire, is_cut=is_cut)
 
 
 class ListeningWitness(Listener):

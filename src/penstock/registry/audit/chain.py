@@ -118,7 +118,15 @@ class ChainWriter:
             header["key"] = envelope.header
         if self.parents and self.n == 0:
             header["parents"] = self.parents
-        self._write([self._line(segment=header)])
+        before = self.n, self._hash
+        try:
+            self._write([self._line(segment=header)])
+        except OSError:
+            self.n, self._hash = before
+            self.segment = number - 1
+            self._close()
+            path.unlink()
+            raise
 
     def write(self, entries: Sequence[tuple[At, bytes]]) -> None:
         """Append entries.
@@ -159,9 +167,12 @@ class ChainWriter:
     def _leave(self) -> None:
         """Cut off what was written in part, and end the segment without a footer."""
         os.ftruncate(self._descriptor, self.size)
+        self._close()
+        os.rename(self._path(self.segment, OPEN), self._path(self.segment, CLOSED))
+
+    def _close(self) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
-        os.rename(self._path(self.segment, OPEN), self._path(self.segment, CLOSED))
 
     def write_head(self, *, ended: bool = False, closed: bool = False) -> None:
         """Tell how far the chain has come; `ended`: the segment is, and keeps this head."""
@@ -182,10 +193,15 @@ class ChainWriter:
         """End the segment with a footer; `closed`: the chain, too."""
         if not self.is_open:
             return
-        self._write([self._line(at=self.at, closed={"time_s": now_s})])
+        before = self.n, self._hash
+        try:
+            self._write([self._line(at=self.at, closed={"time_s": now_s})])
+        except OSError:
+            self.n, self._hash = before
+            self._leave()
+            raise
         self.sync()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close()
         self.write_head(ended=True, closed=closed)
         os.rename(self._path(self.segment, OPEN), self._path(self.segment, CLOSED))
 

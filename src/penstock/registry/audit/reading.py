@@ -39,8 +39,12 @@ class Folder:
         return [str(path.relative_to(self._folder)) for path in self._folder.glob("*/*")]
 
     def get(self, name: str) -> bytes:
-        """Place: one file."""
-        return (self._folder / name).read_bytes()
+        """Place: one file; a segment may have ended since it was named."""
+        path = self._folder / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return path.with_suffix(CLOSED).read_bytes()
 
 
 class Found(NamedTuple):
@@ -58,26 +62,32 @@ class Chains:
     """All chains at a place."""
 
     def __init__(self, place: Place) -> None:
+        """Look round. Heads are read first: what is written meanwhile is newer than they are."""
         self._place = place
         self.segments: dict[str, dict[int, str]] = {}
-        self._heads: set[str] = set()
+        self._heads: dict[str, Head | None] = {}
+        for name in sorted(place.names()):
+            chain, _, file = name.partition("/")
+            if file == HEAD:
+                self._heads[chain] = self._read_head(name)
+                self.segments[chain] = {}
         for name in sorted(place.names()):
             chain, _, file = name.partition("/")
             stem, dot, ending = file.partition(".")
             if dot + ending in (OPEN, CLOSED) and stem.isdigit():
                 self.segments.setdefault(chain, {})[int(stem)] = name
-            elif file == HEAD:
-                self._heads.add(chain)
-                self.segments.setdefault(chain, {})
+            elif file == HEAD and chain not in self._heads:  # it began just now
+                self._heads[chain] = self._read_head(name)
+
+    def _read_head(self, name: str) -> Head | None:
+        try:
+            return msgspec.json.decode(self._place.get(name), type=Head)
+        except msgspec.DecodeError:
+            return None
 
     def head(self, chain: str) -> Head | None:
         """Return a chain's head; none where there is none, or none that can be read."""
-        if chain not in self._heads:
-            return None
-        try:
-            return msgspec.json.decode(self._place.get(f"{chain}/{HEAD}"), type=Head)
-        except msgspec.DecodeError:
-            return None
+        return self._heads.get(chain)
 
     def lines(self, chain: str) -> Iterator[Found]:
         """Yield the lines of a chain, segment by segment."""

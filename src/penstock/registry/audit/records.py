@@ -10,7 +10,7 @@ from penstock.registry.entries import OUTCOMES
 from penstock.registry.slots import End
 
 _BEGIN = struct.Struct("<dHH")
-_END = struct.Struct("<dBBIIIQfBHH")
+_END = struct.Struct("<dBBIIIQfBHHH")
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,32 +58,38 @@ class Begun(NamedTuple):
     client: bytes
     body: bytes
 
-    def pack(self) -> bytes:
-        """Return it as a record's payload."""
-        more = self.path + b"\0" + self.client
-        head = _BEGIN.pack(self.time_s, len(self.identity), len(more))
-        return head + self.identity + more + self.body
-
 
 class Ended(NamedTuple):
-    """A request as it ended; `wire` is what its client was sent, if that is kept."""
+    """A request as it ended; `wire` is what its client was sent, if that is kept.
+
+    `route` is `model \\0 adapter` that answered, which need not be what was asked first.
+    """
 
     time_s: float
     request_id: bytes
     end: End
     engine: bytes
+    route: bytes
     wire: bytes
     is_cut: bool
 
-    def pack(self) -> bytes:
-        """Return it as a record's payload."""
-        sizes = len(self.request_id), len(self.engine)
-        head = _END.pack(self.time_s, *self.end, self.is_cut, *sizes)
-        return b"".join((head, self.request_id, self.engine, self.wire))
+
+def pack_begun(time_s: float, identity: bytes, more: bytes, body: bytes) -> bytes:
+    """Return the payload that `read_begun` reads; `more` is the path, a zero, and the client."""
+    return b"%b%b%b%b" % (_BEGIN.pack(time_s, len(identity), len(more)), identity, more, body)
+
+
+def pack_ended(
+    time_s: float, names: tuple[bytes, bytes, bytes], end: End, wire: bytes, *, is_cut: bool
+) -> bytes:
+    """Return the payload that `read_ended` reads; `names`: request id, engine, route."""
+    one, two, three = names
+    head = _END.pack(time_s, *end, is_cut, len(one), len(two), len(three))
+    return b"%b%b%b%b%b" % (head, one, two, three, wire)
 
 
 def read_begun(payload: bytes) -> Begun:
-    """Read what `Begun.pack` wrote."""
+    """Read a payload of `pack_begun`."""
     time_s, size, more = _BEGIN.unpack_from(payload)
     at = _BEGIN.size
     identity = payload[at : at + size]
@@ -92,14 +98,15 @@ def read_begun(payload: bytes) -> Begun:
 
 
 def read_ended(payload: bytes) -> Ended:
-    """Read what `Ended.pack` wrote."""
-    time_s, *fields, is_cut, ids, names = _END.unpack_from(payload)
+    """Read a payload of `pack_ended`."""
+    time_s, *fields, is_cut, ids, names, routes = _END.unpack_from(payload)
     outcome, estimated, *counts = fields
-    at = _END.size
-    name = at + ids
     end = End(outcome, bool(estimated), *counts)
-    engine, wire = payload[name : name + names], payload[name + names :]
-    return Ended(time_s, payload[at:name], end, engine, wire, bool(is_cut))
+    parts, at = [], _END.size
+    for size in (ids, names, routes):
+        parts.append(payload[at : at + size])
+        at += size
+    return Ended(time_s, parts[0], end, parts[1], parts[2], payload[at:], bool(is_cut))
 
 
 Shown = tuple[object, bool]
@@ -115,8 +122,11 @@ class Contents(NamedTuple):
 
 def entry_of(begun: Begun, ended: Ended | None, contents: Contents) -> AuditEntry:
     """Return the line of one request; without an end, its gateway died."""
-    names = (*begun.identity.decode(errors="replace").split("\0"), "", "", "", "")[:5]
-    request_id, tenant, key_id, model, adapter = names
+    identity = begun.identity.split(b"\0")[:5]
+    if ended is not None and ended.route:
+        identity[3:] = ended.route.split(b"\0")[:2]
+    names = [name.decode(errors="replace") for name in identity]
+    request_id, tenant, key_id, model, adapter = (*names, "", "", "", "")[:5]
     cut: list[str] = []
     prompt = answer = None
     if contents.prompt is not None and begun.body:

@@ -128,8 +128,11 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether a request may begin: its end will find room, too."""
-        return self._spare is not None
+        """Whether a request may begin: there is a spare file, or half of this one is left.
+
+        That half is for the ends of what has begun, until the other thread makes the next file.
+        """
+        return self._spare is not None or self._current.used < self._file_bytes // 2
 
     def append(self, kind: int, payload: bytes) -> None:
         """Take a record; when this returns it is acknowledged.
