@@ -115,6 +115,7 @@ def test_limits_hold_for_mcp(booked: GatewayProcess, notes: McpProcess) -> None:
         wait_until(lambda: notes.noted() == ["waiting"])
         refused = mcp(booked, TINY, "calculate_math", expression="1+1")
         assert refused.status_code == 429
+        assert booked.metric("penstock_refusals_total", status="429") == 1
         assert "at the same time" in refused.json()["error"]["message"]
     deadline = time.monotonic() + 10
     while mcp(booked, TINY, "calculate_math", expression="1+1").status_code != 200:

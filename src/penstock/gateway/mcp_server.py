@@ -83,14 +83,10 @@ class McpServer:
 
     async def answer(self, request: Request) -> Response:
         """Answer one JSON-RPC message."""
+        message = None
         try:
             caller = self.admission.identify(secret_in(request), claimed_tenant(request))
             await patiently(self.charges, lambda: self.admission.admit(caller))
-        except PenstockError as error:
-            self.charges.meters.refuse(fault_of(error).status)
-            raise
-        message = None
-        try:
             message = _read(request, await request.body())
             if message.id is None:  # a notification, or an answer to what we never ask
                 return Response(status_code=202)
@@ -98,6 +94,9 @@ class McpServer:
         except _Refused as refused:
             named = message.id if message else None
             return json_reply(_error(named, refused.code, refused.what), refused.status)
+        except PenstockError as error:
+            self.charges.meters.refuse(fault_of(error).status)
+            raise
 
     async def _reply(self, request: Request, caller: Caller, message: _Message) -> Response:
         match message.method:

@@ -14,6 +14,7 @@ from penstock.chat.calls import Bounds, CallRunner
 from penstock.chat.events import ToolProgress
 from penstock.chat.results import Rich
 from penstock.chat.sources import Toolboxes
+from penstock.chat.tools import mcp_link
 from penstock.chat.tools.described import SourceSettings, TenantAccess
 from penstock.chat.tools.mcp_source import McpSource, make_source
 from penstock.ground.errors import ToolError
@@ -167,6 +168,18 @@ async def test_a_server_that_dies_in_a_call_is_found_again(tmp_path: Path) -> No
             with pytest.raises(ToolError):
                 await asyncio.wait_for(call(source, "leave"), 5)
             await keep_calling(source)
+
+
+async def test_waiting_grows_only_while_a_server_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_link, "_RETRY_S", (0.01, 1000.0))
+    with McpProcess("stdio", tmp_path / "notes") as server:
+        async with running(server.told()) as source:
+            for _ in range(3):
+                with pytest.raises(ToolError):
+                    await asyncio.wait_for(call(source, "leave"), 10)
+                await keep_calling(source)
 
 
 @pytest.mark.parametrize("kind", ["http", "sse"])

@@ -20,6 +20,7 @@ from mcp_types import CONNECTION_CLOSED
 from penstock.chat.call_context import CallContext, current_call
 from penstock.chat.ports import Tool
 from penstock.chat.tools.described import SourceSettings
+from penstock.chat.tools.handing_out import awaiting
 from penstock.chat.tools.mcp_resources import resource_tools
 from penstock.chat.tools.mcp_tool import McpTool, complaint_of
 from penstock.chat.tools.mcp_transport import READ_S, Transport
@@ -53,6 +54,7 @@ class Link:
     def __init__(self, told: SourceSettings, transport: Transport) -> None:
         self._told, self._transport = told, transport
         self._client: Client | None = None
+        self._failures = 0
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
         self._lost = asyncio.Event()
@@ -61,17 +63,15 @@ class Link:
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
-        failures = 0
         while True:
-            self._up.clear()
             try:
                 await self._live()
             except Exception as error:  # noqa: BLE001 - an SDK over strangers' servers: any may come
                 _log.warning("MCP server %s: %s", self._told.name, _said(error))
-            failures = 0 if self._up.is_set() else failures + 1
             self._client = None
             self._up.clear()
-            await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            await asyncio.sleep(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
+            self._failures += 1
 
     async def _live(self) -> None:
         self._changed.clear()
@@ -86,6 +86,7 @@ class Link:
             async with asyncio.timeout(_CONNECT_S):
                 await self._list(client)
             self._client = client
+            self._failures = 0
             self._up.set()
             listening = asyncio.create_task(self._listen(client))
             try:
@@ -143,6 +144,10 @@ class Link:
         if [tool.definition for tool in tools] != [tool.definition for tool in self.tools]:
             self.tools = tuple(tools)
             self.version += 1
+            if missing := awaiting(self._told) - {"*", *(tool.name for tool in tools)}:
+                # It may come later, so this is no error.
+                names = ", ".join(sorted(missing))
+                _log.warning("MCP server %s has no %s to approve", self._told.name, names)
 
     def _usable(self, found: Sequence[Described]) -> Iterator[Tool]:
         """Give what can be offered to a model; of two with one name, the first."""
