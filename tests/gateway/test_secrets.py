@@ -85,7 +85,10 @@ class Everything:
 
     def settings(self) -> Settings:
         plain_ones = registry_settings({"engine": self.engine.url}, self.folder, "")
-        schema = {"type": "object", "properties": {"q": {"type": "string"}}}
+        schema: dict[str, object] = {
+            "type": "object",
+            "properties": {"q": {"type": "string"}},
+        }
         operation = Operation("crm_find", "Finds", "GET", "/find", schema, {"q": "query"})
         source = SourceSettings(
             "crm", operations=(operation,), url=self.tool.url, private=True, secret_env="TOOL_KEY",
@@ -167,9 +170,8 @@ def _use(run: Everything) -> None:
     choice = {"index": 0, "text": ANSWER, "finish_reason": "stop", "logprobs": None}
     told = {**completion(), "object": "text_completion", "choices": [choice]}
     run.engine.play(plain(told))
-    for _ in range(2):
-        same = {"model": "scripted", "prompt": PROMPT}
-        assert run.ask("/v1/completions", same, **{"x-penstock-cache": "on"}) == 200
+    same = {"model": "scripted", "prompt": PROMPT}
+    wait_until(lambda: _is_hit(run, same))
     run.engine.play(streamed(chat_events([ANSWER])))
     token = run.provider.token(tenant="bob")
     run.shown.append(token)
@@ -190,6 +192,11 @@ def _use(run: Everything) -> None:
     for path in ("/tenants", "/keys", f"/keys/{made['id']}", "/usage", "/usage/entries",
                  "/engines", "/openapi.json"):  # fmt: skip
         assert run.ask(f"/admin{path}", key=ADMIN) == 200
+
+
+def _is_hit(run: Everything, body: object) -> bool:
+    assert run.ask("/v1/completions", body, **{"x-penstock-cache": "on"}) == 200
+    return "hit" in run.answers[-1]
 
 
 def _fail(run: Everything) -> None:
