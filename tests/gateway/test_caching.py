@@ -20,6 +20,7 @@ from tests.fakes.gateway_answers import (
     usage_event,
 )
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
+from tests.fakes.valkey import valkey
 from tests.gateway.gateway_process import ALICE, BOB, TINY, GatewayProcess, chat_body
 from tests.gateway.registry_gateway import entries_when, registry_settings
 
@@ -354,3 +355,28 @@ def test_no_engine_is_a_clean_error(gateway: GatewayProcess, engine: ScriptedEng
     wait_until(lambda: ask(gateway, "new").status_code == 503)
     assert told(ask(gateway)) == "hit"
     engine.start()
+
+
+# Shared by several gateways
+
+
+def test_gateways_share_answers_in_valkey_and_survive_its_end(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with valkey() as server:
+        monkeypatch.setenv("VALKEY_URL", server.url)
+        monkeypatch.setenv("CACHE_KEY", "k" * 32)
+        settings = cached_settings(engine, tmp_path, store="valkey", key_env="CACHE_KEY")
+        assert settings.registry is not None
+        where = msgspec.structs.replace(settings.registry, counters_env="VALKEY_URL")
+        settings = msgspec.structs.replace(settings, registry=where)
+        with GatewayProcess(settings) as one, GatewayProcess(settings) as two:
+            assert told(ask(one)) == "miss"
+            wait_until(lambda: told(ask(two, stream=True)) == "hit")
+            assert told(ask(two, key=TINY)) == "miss"
+            asked = len(engine.asked)
+            server.kill()
+            answer = ask(two)
+            assert (answer.status_code, told(answer)) == (200, "miss")
+            assert len(engine.asked) == asked + 1
+            assert two.metric("penstock_cache_failures_total") >= 1

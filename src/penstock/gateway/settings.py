@@ -145,7 +145,7 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where answers are kept, and for how long; see `manifest/model.py`."""
 
-    store: Literal["memory"] = "memory"
+    store: Literal["memory", "valkey"] = "memory"
     models: tuple[str, ...] = ()
     tools: bool = False
     ttl_s: float = 3600.0
@@ -153,6 +153,8 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_entries: int = 10_000
     max_bytes: int = 64 * 1024 * 1024
     max_answer_bytes: int = 262_144
+    key_env: str | None = None
+    """Environment variable with the key that seals answers in Valkey."""
 
 
 class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

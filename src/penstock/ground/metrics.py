@@ -86,6 +86,9 @@ CACHE_REQUESTS = Metric(
 CACHE_ENTRIES = Metric("penstock_cache_entries", "Answers now kept in this gateway's memory")
 CACHE_BYTES = Metric("penstock_cache_bytes", "Room they take, bytes")
 CACHE_EVICTED = Metric("penstock_cache_evicted_total", "Answers that left for want of room")
+CACHE_FAILURES = Metric(
+    "penstock_cache_failures_total", "Looks and writes that the shared cache's server failed"
+)
 KEY_SOURCE_UP = Metric(
     "penstock_key_source_up",
     "1 when the last refresh of keys from elsewhere (`aws`, `oidc`) went well",
@@ -128,6 +131,7 @@ ALL = (
     CACHE_ENTRIES,
     CACHE_BYTES,
     CACHE_EVICTED,
+    CACHE_FAILURES,
     KEY_SOURCE_UP,
     KEY_SOURCE_AGE,
     AUDIT_ENTRIES,

@@ -11,8 +11,9 @@ from penstock.manifest.section import Name, Section
 class Cache(Section):
     """Answers that are kept, and given again to the same question of the same tenant."""
 
-    store: Literal["none", "memory"] = "none"
-    """`none`: nothing is kept; `memory`: each gateway keeps its own."""
+    store: Literal["none", "memory", "valkey"] = "none"
+    """`none`: nothing is kept; `memory`: each gateway keeps its own; `valkey`: all share what the
+    server of `registry.counters` keeps."""
     models: tuple[str, ...] = Field(default=(), examples=[["org-a"]])
     """Models and adapters whose answers are kept unasked, where the question repeats exactly
     (temperature 0 or a seed); `*` is all. Other requests ask for it themselves."""
@@ -28,6 +29,9 @@ class Cache(Section):
     """Room for answers in one gateway's memory, MiB."""
     max_answer_bytes: int = Field(default=262_144, ge=1024)
     """Longest answer that is kept, bytes of its JSON."""
+    key: Secret | None = Field(default=None, examples=["${env:CACHE_KEY}"])
+    """Reference to the key (32 bytes or more) that seals answers in Valkey; all gateways have
+    the same one."""
 
 
 class Audit(Section):

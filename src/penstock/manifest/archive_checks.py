@@ -9,10 +9,7 @@ from penstock.manifest.model import Manifest
 def check_cache(manifest: Manifest) -> Iterator[Flaw]:
     """What does not fit in `cache`."""
     cache = manifest.cache
-    if cache.store == "none":
-        for name in sorted(cache.model_fields_set - {"store"}):
-            what = f"cache.{name} has no effect: cache.store is none"
-            yield Flaw(("cache", name), what, "Set cache.store, or remove it.", "store: memory")
+    yield from _store(manifest)
     if cache.ttl_s > cache.max_ttl_s:
         what = f"cache.ttl_s ({cache.ttl_s:g}) is longer than cache.max_ttl_s"
         yield Flaw(("cache", "ttl_s"), what, "Raise cache.max_ttl_s.")
@@ -21,6 +18,28 @@ def check_cache(manifest: Manifest) -> Iterator[Flaw]:
     for number, name in enumerate(cache.models):
         if name not in known and not foreign:
             yield unknown_name(("cache", "models", number), "model", name, known)
+
+
+def _store(manifest: Manifest) -> Iterator[Flaw]:
+    cache = manifest.cache
+    if cache.store == "none":
+        for name in sorted(cache.model_fields_set - {"store"}):
+            what = f"cache.{name} has no effect: cache.store is none"
+            yield Flaw(("cache", name), what, "Set cache.store, or remove it.", "store: memory")
+    elif cache.store == "valkey":
+        if manifest.registry.counters is None:
+            what = "cache.store valkey needs registry.counters"
+            fix, example = "Say where the server is.", "counters: ${env:VALKEY_URL}"
+            yield Flaw(("cache", "store"), what, fix, example)
+        if cache.key is None:
+            what = "cache.store valkey needs cache.key"
+            fix = "Give a reference to a long random text."
+            yield Flaw(("cache", "store"), what, fix, "key: ${env:CACHE_KEY}")
+        for name in sorted({"max_entries", "max_mib"} & cache.model_fields_set):
+            what = f"cache.{name} has no effect on valkey"
+            yield Flaw(("cache", name), what, "Set maxmemory of the server.")
+    elif cache.key is not None:
+        yield Flaw(("cache", "key"), "cache.key has no effect on memory", "Remove it.")
 
 
 AUDIT_RULES = ("email", "phone", "card", "aws_key", "api_key")
