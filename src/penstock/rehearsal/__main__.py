@@ -1,0 +1,62 @@
+"""`python -m penstock.rehearsal`: AWS on loopback, until it is told to stop.
+
+One line of JSON on stdout says where it is. It ends with its parent when `--with-parent` is given:
+when stdin is closed.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from penstock.rehearsal.clock import ScaledClock
+from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.stand_in import StandIn
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGINT, SIGTERM or, with `--with-parent`, the end of stdin."""
+    arguments = _parse(argv)
+    folder = arguments.state or Path(tempfile.mkdtemp(prefix="penstock-rehearsal-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    cloud = Cloud(arguments.region, folder.resolve(), ScaledClock(arguments.scale))
+    stand_in = StandIn(cloud, arguments.port)
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    if arguments.with_parent:
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), told.set()), daemon=True).start()
+    stand_in.serve_in_background()
+    said = {
+        "url": cloud.url,
+        "region": cloud.region,
+        "account": cloud.account,
+        "access_key": cloud.access_key,
+        "secret_key": cloud.secret_key,
+        "state": str(cloud.folder),
+    }
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+    told.wait()
+    stand_in.stop()
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m penstock.rehearsal", description="A local stand-in for AWS."
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="port on loopback; 0 picks a free one")
+    add("--state", type=Path, metavar="FOLDER", help="where logs and files are kept")
+    add("--region", default="us-east-1", help="the region (default: %(default)s)")
+    add("--scale", type=float, default=60.0, help="AWS's seconds in one (default: %(default)s)")
+    add("--with-parent", action="store_true", help="stop when stdin is closed")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

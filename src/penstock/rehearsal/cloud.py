@@ -1,0 +1,77 @@
+"""What all services of the stand-in share: who and where they are, the clock, the faults."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from penstock.rehearsal.clock import ScaledClock
+from penstock.rehearsal.faults import Faults
+from penstock.rehearsal.metrics import Metrics
+
+ACCOUNT = "123456789012"  # the account of moto's backends
+INSIDE = "penstock-rehearsal-inside"
+"""Marks, in the User-Agent, calls that one service of the stand-in makes to another."""
+
+
+@dataclass(slots=True)
+class Cloud:
+    """The rehearsed account in one region; `url` is known once the server listens."""
+
+    region: str
+    folder: Path
+    clock: ScaledClock
+    access_key: str = "rehearsal"
+    secret_key: str = "rehearsal"  # noqa: S105  the dummy that the stand-in knows
+    account: str = ACCOUNT
+    url: str = ""
+    faults: Faults = field(default_factory=Faults)
+    metrics: Metrics = field(init=False)
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.clock)
+
+    def arn(self, service: str, what: str) -> str:
+        """Return the ARN of something in this account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{what}"
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client that speaks to the stand-in itself, as one service to another."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = boto3.client(
+                    service,
+                    region_name=self.region,
+                    endpoint_url=self.url,
+                    aws_access_key_id=self.access_key,
+                    aws_secret_access_key=self.secret_key,
+                    config=Config(
+                        user_agent_extra=INSIDE,
+                        retries={"max_attempts": 0},
+                        max_pool_connections=50,
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+            return self._clients[service]
+
+    def in_background(self, work: Callable[[], None], name: str) -> None:
+        """Do `work` in a thread that does not keep the process alive."""
+        threading.Thread(target=work, name=name, daemon=True).start()
+
+
+def now() -> datetime:
+    """Return the wall's time, for timestamps in answers."""
+    return datetime.now(UTC)
+
+
+def unique(length: int = 12) -> str:
+    """Return a random name part of AWS's kind."""
+    return uuid.uuid4().hex[:length]

@@ -1,0 +1,90 @@
+"""The engine processes of one variant or one inference component, grown and shrunk together."""
+
+import itertools
+import tarfile
+import threading
+from pathlib import Path
+
+from penstock.rehearsal.engines import EngineProcess
+from penstock.rehearsal.refusals import AwsError
+
+
+class Copies:
+    """Engines that serve the same model; requests go round them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.adapters: dict[str, Path] = {}
+        self.in_flight = 0
+        self._engines: list[EngineProcess] = []
+        self._turns, self._numbers = itertools.count(), itertools.count(1)
+        self._changing, self._counting = threading.Lock(), threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    def resize(self, count: int) -> bool:
+        """Start or end engines until there are `count`; false when one did not start."""
+        with self._changing:
+            while len(self._engines) > count:
+                self._engines.pop().stop()
+            wanted = count - len(self._engines)
+            new = [
+                EngineProcess(self.folder / f"{next(self._numbers)}.log") for _ in range(wanted)
+            ]
+            if not all(engine.wait_ready() for engine in new):
+                for engine in new:
+                    engine.stop()
+                return False
+            for engine in new:
+                for name, folder in self.adapters.items():
+                    engine.load_adapter(name, folder)
+            self._engines += new
+            return True
+
+    def next(self) -> EngineProcess | None:
+        """Return the engine whose turn it is; none where there is none."""
+        engines = [engine for engine in self._engines if engine.alive()]
+        return engines[next(self._turns) % len(engines)] if engines else None
+
+    def count(self, change: int) -> int:
+        """Count a request that begins (1) or ends (-1); returns how many are in flight."""
+        with self._counting:
+            self.in_flight += change
+            return self.in_flight
+
+    def add_adapter(self, name: str, folder: Path) -> str:
+        """Load an adapter on every copy; returns why it could not be, or nothing."""
+        with self._changing:
+            for engine in self._engines:
+                if why := engine.load_adapter(name, folder):
+                    return why
+            self.adapters[name] = folder
+            return ""
+
+    def drop_adapter(self, name: str) -> None:
+        """Unload an adapter on every copy."""
+        with self._changing:
+            self.adapters.pop(name, None)
+            for engine in self._engines:
+                engine.unload_adapter(name)
+
+    def crash(self) -> None:
+        """Kill every engine as a fault would."""
+        for engine in self._engines:
+            engine.kill()
+
+    def stop(self) -> None:
+        """End every engine."""
+        self.resize(0)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .tar.gz into `folder`; raises AwsError for what is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise AwsError("ClientError", f"the artifact is not a .tar.gz: {error}") from error

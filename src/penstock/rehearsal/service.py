@@ -1,0 +1,111 @@
+"""One AWS service that the stand-in answers itself: the wire on one side, methods on the other.
+
+botocore's service model says how a request is read and an answer written (moto's parsers and
+serializers do it), so that a service here is an object whose methods are named as boto3's: each
+takes the request's parameters and returns the answer's.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+from botocore import xform_name
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model
+from werkzeug.wrappers import Request
+
+from penstock.rehearsal.constraints import check
+from penstock.rehearsal.refusals import AwsError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; `body` may be an iterable that is sent as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | Iterable[bytes]
+
+
+class Service:
+    """The wire of the service that botocore calls `name`; `operations` has its methods."""
+
+    def __init__(self, name: str, operations: object) -> None:
+        self.name, self._operations = name, operations
+        self._model = get_service_model(name)
+        self._protocol = self._model.protocol
+
+    def operation(self, request: Request) -> str:
+        """Return the name of what is asked for, such as `CreateEndpoint`; empty if unknown."""
+        target = request.headers.get("X-Amz-Target", "")
+        return target.rpartition(".")[2] or request.values.get("Action", "")
+
+    def has(self, operation: str) -> bool:
+        """Whether this service answers the operation itself."""
+        return callable(getattr(self._operations, xform_name(operation), None))
+
+    def answer(self, request: Request) -> Answer:
+        """Carry out what the request asks for."""
+        name = self.operation(request)
+        try:
+            return self._carry_out(name, request)
+        except AwsError as error:
+            return self.refusal(error)
+
+    def refusal(self, error: AwsError) -> Answer:
+        """Write an error as this service's protocol does."""
+        if self._protocol == "query":
+            body = (
+                f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code><Message>"
+                f"{escape(error.message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId>"
+                "</ErrorResponse>"
+            )
+            return Answer(error.status, {"Content-Type": "text/xml"}, body.encode())
+        return json_refusal(error)
+
+    def _carry_out(self, name: str, request: Request) -> Answer:
+        method = getattr(self._operations, xform_name(name), None)
+        if method is None:
+            raise AwsError(
+                "InvalidAction", f"The stand-in for AWS has no {self.name}:{name}", status=501
+            )
+        model = self._model.operation_model(name)
+        parameters = PROTOCOL_PARSERS[self._protocol](model).parse(
+            {
+                "method": request.method,
+                "values": request.values,
+                "headers": request.headers,
+                "body": request.get_data(),
+                "url_path": request.path,
+                "url_params": {},
+            }
+        )
+        check(parameters, model.input_shape)
+        written = get_serializer_class(self.name, self._protocol)(model).serialize(
+            method(parameters) or {}
+        )
+        body = written["body"]
+        return Answer(
+            written["status_code"],
+            {str(key): str(value) for key, value in written["headers"].items()},
+            body if isinstance(body, bytes) else body.encode(),
+        )
+
+
+def json_refusal(error: AwsError, **headers: str) -> Answer:
+    """Write an error as JSON services do: in the body and in `x-amzn-ErrorType`."""
+    body: dict[str, Any] = {"__type": error.code, "message": error.message}
+    return Answer(
+        error.status,
+        {
+            "Content-Type": "application/x-amz-json-1.1",
+            "x-amzn-ErrorType": error.code,
+            "x-amzn-RequestId": str(uuid.uuid4()),
+            **headers,
+        },
+        json.dumps(body).encode(),
+    )

@@ -1,0 +1,59 @@
+"""The stand-in for AWS, put together."""
+
+import threading
+from pathlib import Path
+
+from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.cloudformation.api import CloudFormation
+from penstock.rehearsal.cloudformation.execution import Execution
+from penstock.rehearsal.cloudformation.records import Deck
+from penstock.rehearsal.control import Control
+from penstock.rehearsal.inventory import Inventory
+from penstock.rehearsal.runtime.invoking import Runtime
+from penstock.rehearsal.sagemaker.control_plane import ControlPlane
+from penstock.rehearsal.sagemaker.records import Estate
+from penstock.rehearsal.server import Front, listen
+from penstock.rehearsal.service import Service
+
+
+class StandIn:
+    """AWS on loopback; `cloud.url` says where."""
+
+    def __init__(self, cloud: Cloud, port: int = 0) -> None:
+        self.cloud, self.estate, self.deck = cloud, Estate(), Deck()
+        self._inventory = Inventory(cloud, self.estate, self.deck)
+        control = Control(cloud, self._inventory.everything)
+        control.add("POST", "foreign", self._inventory.plant)
+        services = (
+            Service("sagemaker", ControlPlane(cloud, self.estate)),
+            Service(
+                "cloudformation", CloudFormation(cloud, self.deck, Execution(cloud, self.deck))
+            ),
+        )
+        front = Front(cloud, services, Runtime(cloud, self.estate), control)
+        self._server = listen(front, port)
+        cloud.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def serve(self) -> None:
+        """Answer until `stop` is called."""
+        self._server.serve_forever()
+
+    def serve_in_background(self) -> None:
+        """Answer from a thread of its own."""
+        threading.Thread(target=self.serve, name="stand-in", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the engines, then the server."""
+        for endpoint in list(self.estate.endpoints.values()):
+            for variant in endpoint.variants.values():
+                variant.copies.stop()
+        for component in list(self.estate.components.values()):
+            if component.copies is not None:
+                component.copies.stop()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def engine_logs(folder: Path) -> list[Path]:
+    """Return the log files of all engines that ran, oldest first."""
+    return sorted((folder / "engines").rglob("*.log"), key=lambda file: file.stat().st_mtime)

@@ -1,0 +1,30 @@
+"""A stand-in of AWS for all tests of this room, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.rehearsal.account import Account
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    folder: Path = tmp_path_factory.mktemp("rehearsal")
+    with (folder / "stderr.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock.rehearsal", "--state", str(folder), "--with-parent"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    assert process.stdin
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line, (folder / "stderr.log").read_text()
+    yield Account(json.loads(line))
+    process.stdin.close()
+    assert process.wait(30) == 0
+    process.stdout.close()
