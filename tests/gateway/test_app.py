@@ -77,7 +77,7 @@ def test_models(gateway: GatewayProcess) -> None:
     assert gateway.get("/v1/models/a/b%20c").status_code == 404
 
 
-OFF = ("queue", "cache", "key_source", "audit", "routed", "hedges", "shadows")
+OFF = ("queue", "counters", "cache", "key_source", "audit", "routed", "hedges", "shadows")
 SWITCHED_OFF = tuple(f"penstock_{part}" for part in OFF)
 """Parts that this gateway has not, and whose metrics are not there either."""
 

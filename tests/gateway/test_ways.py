@@ -372,6 +372,18 @@ def test_the_dearest_of_a_chain_is_reserved(stand: Stand) -> None:
     assert not engines["b"].asked
 
 
+def test_another_engine_of_the_model_may_go_on_with_a_turn(stand: Stand) -> None:
+    gateway, engines = stand
+    arm = _route(_ask(gateway, "engines", key=ALICE, tool_choice="none"))["arm"]
+    own, other = {"one": ("a1", "a2"), "two": ("a2", "a1")}[arm]
+    call = ("call-1", "calculate_math", '{"expression": "1+1"}')
+    engines[own].play(streamed(call_events(call)), [Act.DIE])
+    engines[other].play(_words("a"))
+    answer = _ask(gateway, "engines", key=ALICE, stream=True)
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+    assert len(engines[other].asked) == 1
+
+
 def test_a_turn_keeps_the_model_that_began_it(stand: Stand) -> None:
     gateway, engines = stand
     call = ("call-1", "calculate_math", '{"expression": "1+1"}')

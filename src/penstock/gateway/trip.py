@@ -240,11 +240,14 @@ class Trip:
     def _take_next_leg(self) -> bool:
         """Go on with the next model; not in a turn of which the client may have seen a round."""
         charge, legs = self._charge, self._choice.legs
-        while self._rounds <= 1 and self._at + 1 < len(legs):
+        while charge is not None and self._at + 1 < len(legs):
+            same = legs[self._at + 1].route.model == charge.route.model  # its other engines
+            if self._rounds > 1 and not same:
+                return False
             self._at += 1
-            if charge is None or not legs[self._at].can_answer:
+            if not legs[self._at].can_answer:
                 continue
-            if self.route.model == charge.route.model:  # other engines of the same model
+            if same:
                 return True
             if charge.reroute(self.route):
                 self._tried = ()

@@ -49,6 +49,7 @@ def check_routes(manifest: Manifest) -> Iterator[Flaw]:
             yield unknown_name(path, "model", name, known)
         elif stands_for_others and (way.tiers or way.split):
             yield from _without_engines(path, way)
+            yield from _not_counted(manifest, name)
         for place, model in _models_in(path, way):
             if model not in known and not foreign:
                 yield unknown_name(place, "model", model, known)
@@ -82,6 +83,18 @@ def _without_engines(path: Path, way: Way) -> Iterator[Flaw]:
         if getattr(way, field) != default:
             what = f"routes.{name}.{field} has no effect: {name} only stands for others"
             yield Flaw((*path, field), what, "Give it to the models themselves.")
+
+
+def _not_counted(manifest: Manifest, name: str) -> Iterator[Flaw]:
+    """Tokens, places and prices are those of the model that answers."""
+    if name in manifest.prices:
+        what = f"prices.{name} has no effect: {name} only stands for others"
+        yield Flaw(("prices", name), what, "Give prices to the models themselves.")
+    limit = manifest.limits.get(name)
+    for field in ("tokens_per_minute", "concurrent_requests"):
+        if limit is not None and getattr(limit, field) is not None:
+            what = f"limits.{name}.{field} has no effect: {name} only stands for others"
+            yield Flaw(("limits", name, field), what, "Give it to the models themselves.")
 
 
 def _arms(manifest: Manifest, path: Path, way: Way) -> Iterator[Flaw]:
