@@ -80,6 +80,8 @@ MODELS = (
     _model("safe", A, routing={"fallback": ("b", "c")}),
     _model("limited", A, routing={"fallback": ("b",)}, limits=Limits(concurrent_requests=1)),
     _model("split", A, routing={"arms": _arms(("old", 3, "a", None), ("new", 1, "b", None))}),
+    _model("rated", A, routing={"fallback": ("b",)}, limits=Limits(requests_per_day=2)),
+    _model("auto-rated", (), routing={"tiers": TIERS}, limits=Limits(requests_per_day=2)),
     _model("thrice", ("a1", "a2", "a3", "b")),
     _model("once", ("a1", "a2", "a3", "b"), routing={"retries": 0}),
     _model("engines", A, routing={"arms": _arms(("one", 1, None, "a1"), ("two", 1, None, "a2"))}),
@@ -361,6 +363,12 @@ def test_a_model_at_its_limit_is_stood_in_for(stand: Stand) -> None:
             engines[name].release()
         assert client.read_answer()[0] == 200
     assert _ask(gateway, "limited").json()["model"] == "a"
+
+
+def test_a_rate_that_is_used_up_is_stood_in_for(stand: Stand) -> None:
+    gateway, _ = stand
+    assert [_ask(gateway, "rated").json()["model"] for _ in range(4)] == ["a", "a", "b", "b"]
+    assert [_ask(gateway, "auto-rated").status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_the_dearest_of_a_chain_is_reserved(stand: Stand) -> None:

@@ -13,7 +13,7 @@ from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, NotAllowed, RequestError
 from penstock.registry.counters.slices import Empty
 from penstock.registry.directory import Directory
-from penstock.registry.gate import Gate
+from penstock.registry.gate import Gate, Refusal
 from penstock.registry.keys import digest_of
 from penstock.registry.purse import Purse
 from penstock.registry.records import KeyRecord, Limits, Policy, Price, TenantRecord
@@ -211,6 +211,8 @@ class Admission:
     def resolve(self, caller: Caller, model: str) -> Route:
         """Return the route of `model`; a model the caller may not use does not exist for it.
 
+        The request is counted, but for a model with routing: `Ways` counts it where it goes.
+
         Raises:
             RequestError: there is no such model (code `model_not_found`).
             LimitExceeded: the model's own rate is used up.
@@ -219,12 +221,8 @@ class Admission:
         route = self._routes.get(model)
         if route is None or not caller.may_use(model):
             raise self.no_such_model(caller, model)
-        if route.gate is not None and (refusal := route.gate.request()):
-            raise LimitExceeded(
-                f"model {model} has reached its limit",
-                why=refusal.limit,
-                retry_after_s=refusal.retry_after_s,
-            )
+        if route.gate is not None and not route.routed and (refusal := route.gate.request()):
+            raise model_at_limit(model, refusal)
         return route
 
     def no_such_model(self, caller: Caller, model: str) -> RequestError:
@@ -258,3 +256,12 @@ class Admission:
     def model_names(self) -> frozenset[str]:
         """Every model there is."""
         return frozenset(self._models)
+
+
+def model_at_limit(model: str, refusal: Refusal) -> LimitExceeded:
+    """Return the error for a request that a model's own limit does not let in."""
+    return LimitExceeded(
+        f"model {model} has reached its limit",
+        why=refusal.limit,
+        retry_after_s=refusal.retry_after_s,
+    )

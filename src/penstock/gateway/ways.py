@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from msgspec import Raw
 
-from penstock.gateway.admission import Admission
+from penstock.gateway.admission import Admission, model_at_limit
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
 from penstock.gateway.demand import Asked as Request
@@ -81,8 +81,12 @@ class Ways:
 
         Raises:
             RequestError: nothing that this name stands for may be used by this key.
-            LimitExceeded: the model's own rate is used up, and nobody stands in.
+            LimitExceeded: the rate of the name or the model is used up, and nobody stands in.
+            Empty: the server of the counters must be asked.
         """
+        own = self._admission.routes[asked]
+        if own.gate is not None and not own.engines and (refusal := own.gate.request()):
+            raise model_at_limit(asked, refusal)
         model, how, texts = asked, "direct", []
         told = self._models[asked].routing or _PLAIN
         if told.tiers:
@@ -114,25 +118,22 @@ class Ways:
         if any(each.ring is not None for each in legs):
             key = key_of(caller.name, model, prefix_of(bytes(raw), told.prefix_bytes))
         choice = Choice(asked, legs, self._manners[model], key, how, " ".join(texts))
-        return self._opened(Trip(choice, self._crew), asked)
+        return self._opened(Trip(choice, self._crew))
 
     @staticmethod
-    def _opened(trip: Trip, asked: str) -> Trip:
+    def _opened(trip: Trip) -> Trip:
         """Return the trip at its first leg that lets it in; at the last one where none does."""
         refused: LimitExceeded | None = None
         while True:
-            route = trip.route
-            refusal = route.gate.request() if route.gate and route.model != asked else None
-            if refusal is None and (trip.is_open or not trip.skip()):
+            while not trip.is_open and trip.skip():
+                pass
+            gate = trip.route.gate
+            refusal = gate.request() if gate is not None else None
+            if refusal is None:
                 return trip
-            if refusal is not None:
-                refused = refused or LimitExceeded(
-                    f"model {route.model} has reached its limit",
-                    why=refusal.limit,
-                    retry_after_s=refusal.retry_after_s,
-                )
-                if not trip.skip():
-                    raise refused
+            refused = refused or model_at_limit(trip.route.model, refusal)
+            if not trip.skip():
+                raise refused
 
 
 def _seen(request: Request) -> Asked:
