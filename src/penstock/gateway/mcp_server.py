@@ -10,6 +10,7 @@ are not offered: nobody could be asked here.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from penstock.gateway.charges import Charges
 from penstock.gateway.doorway import new_request_id
 from penstock.gateway.faults import fault_of
 from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
-from penstock.gateway.spans import About
+from penstock.gateway.spans import About, RequestSpan
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.waiting import patiently
 from penstock.ground.clock import monotonic
@@ -136,15 +137,11 @@ class McpServer:
         """Run a call within the caller's limits, and on its books."""
         deadline_s = monotonic() + self.bounds.turn_timeout_s
         runner = CallRunner(box, self.bounds, deadline_s)
-        request_id, tracer = new_request_id(), self.charges.tracer
-        span = None
-        if tracer is not None:
-            about = About(request.headers.raw, request_id, caller.name, "", "execute_tool")
-            span = tracer.begin(about)
-            span.turn()
-        calls = ToolCalls(self.charges, caller, request_id, span)
-        calls.begin()
-        async with _room(caller):
+        async with _room(self.charges, caller):
+            request_id = new_request_id()
+            span = self._span(request, caller, request_id)
+            calls = ToolCalls(self.charges, caller, request_id, span)
+            calls.begin()
             try:
                 async with aclosing(runner.run([call])) as steps:
                     async for step in steps:
@@ -155,14 +152,22 @@ class McpServer:
                 if span is not None:
                     span.ended(_END)
 
+    def _span(self, request: Request, caller: Caller, request_id: bytes) -> RequestSpan | None:
+        if self.charges.tracer is None:
+            return None
+        about = About(request.headers.raw, request_id, caller.name, "", "execute_tool")
+        span = self.charges.tracer.begin(about)
+        span.turn()
+        return span
+
 
 @asynccontextmanager
-async def _room(caller: Caller) -> AsyncIterator[None]:
+async def _room(charges: Charges, caller: Caller) -> AsyncIterator[None]:
     """Take one of the places that the caller has at the same time."""
     entered = []
     try:
         for gate in caller.gates:
-            if refusal := gate.enter(0):
+            if refusal := await patiently(charges, partial(gate.enter, 0)):
                 raise LimitExceeded(
                     f"tenant {caller.name} has reached its limit",
                     why=refusal.limit,
