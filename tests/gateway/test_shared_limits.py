@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from tests.fakes.gateway_answers import completion, plain
+from tests.fakes.gateway_answers import chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
 from tests.fakes.valkey import Valkey, valkey
 from tests.gateway.gateway_process import BOB, GatewayProcess, chat_body
 from tests.gateway.registry_gateway import registry_settings
 
-from penstock.gateway.settings import Settings, TenantSettings
+from penstock.gateway.routing.settings import RoutingSettings
+from penstock.gateway.settings import ModelSettings, Settings, TenantSettings
 from penstock.registry.records import Limits
 
 
@@ -27,7 +28,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]:
         yield running
 
 
-def with_counters(settings: Settings, **limits: float) -> Settings:
+def with_counters(settings: Settings, **limits: object) -> Settings:
     """Bob with these limits, counted by the server."""
     registry = settings.registry
     assert registry is not None
@@ -97,6 +98,26 @@ def test_two_gateways_share_a_limit(plain_settings: Settings, limits: dict[str, 
         wait_until(is_spent)
         assert 38 <= 20 + passed <= 40
         assert one.metric("penstock_counters_up") == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/invoke"])
+def test_another_model_stands_in_for_a_shared_limit(
+    plain_settings: Settings, engine: ScriptedEngine, path: str
+) -> None:
+    few, more = Limits(requests_per_second=0.001, burst=8), Limits(requests_per_day=10**6)
+    models = (
+        msgspec.structs.replace(
+            plain_settings.models[0], limits=few, routing=RoutingSettings(fallback=("second",))
+        ),
+        ModelSettings("second", ("engine",), limits=more),
+    )
+    engine.play(streamed(chat_events(["x"])) if path == "/invoke" else plain(completion()))
+    settings = msgspec.structs.replace(plain_settings, models=models)
+    with gateways(with_counters(settings, requests_per_second=1e6, models=("*",))) as (one, two):
+        assert flood([one.url, two.url], 24, at_once=4, path=path) == Counter({200: 24})
+    asked = Counter(each.json["model"] for each in engine.asked)
+    assert 7 <= asked["scripted"] <= 8  # a slice may lie unused in the other gateway
+    assert asked["second"] == 24 - asked["scripted"]
 
 
 def test_a_limit_of_a_model_and_invoke_count_too(plain_settings: Settings) -> None:

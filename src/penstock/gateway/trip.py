@@ -164,6 +164,7 @@ class Trip:
         self._since_s = time.perf_counter()
         engine = self._next()
         if engine is None:
+            self._asking = None
             raise none_left(self._choice.legs[self._at].engines)
         self._send(engine)
         after_s = self._choice.manner.hedge_after_s
