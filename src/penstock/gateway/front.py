@@ -1,5 +1,7 @@
 """The front of one gateway: every hot request enters here and leaves with an answer on its way."""
 
+from functools import partial
+
 from msgspec import UNSET, Raw
 
 from penstock.chat.continuation import MARK_BYTES
@@ -128,13 +130,8 @@ class Front:
         try:
             charge = self._charges.open(caller, route, client.request_id, demand)
         except (Short, Empty) as cause:
-            return Waiting(
-                client,
-                self._charges,
-                lambda: self._answer(client, path, way, request, body),
-                cause,
-                caller,
-            )
+            again = partial(self._answer, client, path, way, request, body)
+            return Waiting(client, self._charges, again, cause, caller)
         client.headers_out = limit_headers(caller)
         if self._charges.tracer is not None:
             operation = "chat" if path == CHAT else "text_completion"
@@ -147,12 +144,8 @@ class Front:
             if self._charges.audit is not None:
                 client = self._charges.audit.begin(client, charge, path, body)
             if self._cache is not None:
-                return self._cache.answer(
-                    client,
-                    charge,
-                    (path, request, body),
-                    lambda listening: self._go(listening, path, charge, request, body),
-                )
+                go = partial(self._go, path=path, charge=charge, request=request, body=body)
+                return self._cache.answer(client, charge, (path, request, body), go)
             return self._go(client, path, charge, request, body)
         except PenstockError as error:
             charge.settle("refused", None, 0, 0.0)
@@ -180,7 +173,7 @@ class Front:
         line = charge.route.line
         if line is not None:
             meters = self._charges.meters
-            return answer_in_turn(line, meters, client, charge, lambda: Relay(client, order))
+            return answer_in_turn(line, meters, client, charge, partial(Relay, client, order))
         return Relay(client, order)
 
 
