@@ -39,7 +39,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     prev: str
     at: At = NOWHERE
     entry: msgspec.Raw = msgspec.Raw()
-    box: str = ""
+    box: bytes = b""
     segment: dict[str, Any] | None = None
     closed: dict[str, Any] | None = None
 

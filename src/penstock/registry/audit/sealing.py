@@ -77,16 +77,16 @@ class Seal:
         self._cipher, self._key = AESGCM(key), key
         self._place = f"{chain}/{segment}/"
 
-    def seal(self, number: int, before: str, entry: bytes) -> str:
+    def seal(self, number: int, before: str, entry: bytes) -> bytes:
         """Return an entry sealed as line `number`, behind the line with the hash `before`."""
         nonce = number.to_bytes(_NONCE_BYTES, "big")
-        return _text(self._cipher.encrypt(nonce, entry, self._at(number, before)))
+        return self._cipher.encrypt(nonce, entry, self._at(number, before))
 
-    def open(self, number: int, before: str, box: str) -> bytes | None:
+    def open(self, number: int, before: str, box: bytes) -> bytes | None:
         """Return what was sealed; none if it was altered, or is not at its place."""
         nonce = number.to_bytes(_NONCE_BYTES, "big")
         try:
-            return self._cipher.decrypt(nonce, base64.b64decode(box), self._at(number, before))
+            return self._cipher.decrypt(nonce, box, self._at(number, before))
         except (InvalidTag, ValueError):
             return None
 

@@ -17,6 +17,7 @@ import fcntl
 import mmap
 import os
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,7 @@ class SpoolFile:
         draft = folder / f".{number:08}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            _allocate(descriptor, size)
             self.map = mmap.mmap(descriptor, size)
         except BaseException:
             draft.unlink()
@@ -208,6 +209,13 @@ class Spool:
                 file.drop()
         clear(self.folder)
         os.close(self._lock)
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    if sys.platform == "darwin":
+        os.pwrite(descriptor, bytes(size), 0)
+    else:
+        os.posix_fallocate(descriptor, 0, size)
 
 
 def take_lock(folder: Path, *, wait: bool = True) -> int:
