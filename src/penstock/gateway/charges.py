@@ -13,7 +13,7 @@ from penstock.gateway.asking import Journey
 from penstock.gateway.auditing import Auditing, Watcher
 from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
-from penstock.gateway.line import Place
+from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.overspending import over_budget
 from penstock.gateway.passage import Usage
@@ -230,7 +230,7 @@ class Charge:
         self._charges, self.caller, self.route, self.meter = charges, caller, route, meter
         self.takes: tuple[Take, ...] = ()
         self.gates: tuple[Gate, ...] = ()
-        self.place: Place | None = None
+        self.place: Place | Line | None = None
         self.watchers: tuple[Watcher, ...] = ()
         self.span: RequestSpan | None = None
         self.trip: Journey | None = None

@@ -171,7 +171,7 @@ class Front:
             body = ask_for_usage(body, request)
         order = Order(path, body, charge.route, charge, streams, hide_usage)
         line = charge.route.line
-        if line is not None:
+        if line is not None and not line.lets_in(charge):
             meters = self._charges.meters
             return answer_in_turn(line, meters, client, charge, partial(Relay, client, order))
         return Relay(client, order)

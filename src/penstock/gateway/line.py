@@ -137,7 +137,13 @@ class Place:
 
     def leave(self, prompt: int = 0, completion: int = 0) -> None:
         """Give it back, once; the request has used so many tokens."""
-        self._line.leave(self, prompt, completion)
+        self._line.give_back(self, prompt, completion)
+
+
+class Holder(Protocol):
+    """Who holds a place until it is settled."""
+
+    place: "Place | Line | None"
 
 
 class Line:
@@ -147,16 +153,19 @@ class Line:
         self,
         places: Callable[[], int],
         bounds: Bounds,
+        least: int = 0,
         *,
         clock: Clock,
         wake: Callable[[], None],
         on_wait: Callable[[str, float], None],
     ) -> None:
-        """`places` says how many may run now; `wake` that `serve` should be called soon.
+        """`places` says how many may run now, `least` at any time; `wake` is told that `serve`
+        should be called soon.
 
         `on_wait` is told the tenant and the seconds of everybody who has waited.
         """
         self._places, self._bounds, self._clock = places, bounds, clock
+        self._least = least
         self._wake, self._on_wait = wake, on_wait
         self._classes = tuple(_Class() for _ in PRIORITIES)
         self._arrivals: dict[Place, None] = {}
@@ -167,6 +176,25 @@ class Line:
     def is_full(self) -> bool:
         """Whether nobody else may wait."""
         return self.waiting >= self._bounds.waiting
+
+    def lets_in(self, holder: Holder) -> bool:
+        """Give `holder` a place at once, if there is one and nobody waits.
+
+        That is the way of nearly all requests. Nothing is paid for it: what tenants had while
+        there was enough for all is not counted.
+        """
+        running = self.running
+        if self.waiting or (running >= self._least and running >= self._places()):
+            return False
+        self.running = running + 1
+        holder.place = self
+        return True
+
+    def leave(self, prompt: int = 0, completion: int = 0) -> None:
+        """Give back a place that `lets_in` gave."""
+        self.running -= 1
+        if self.waiting:
+            self._wake()
 
     def cost(self, prompt: int, asked: int | None) -> float:
         """Return the tokens of a request, as far as one can tell; `asked` is its `max_tokens`."""
@@ -219,7 +247,7 @@ class Line:
         """Return when it is worth trying again: half of the longest wait."""
         return max(1.0, self._bounds.wait_s / 2)
 
-    def leave(self, place: Place, prompt: int, completion: int) -> None:
+    def give_back(self, place: Place, prompt: int, completion: int) -> None:
         """Give `place` back: at an engine after so many tokens, or still in the line."""
         state, place.state = place.state, _GONE
         if state == _GONE:

@@ -169,7 +169,14 @@ class Lines:
             asyncio.get_running_loop().call_soon(line.serve)
 
         bounds = Bounds(settings.max_wait_s, settings.max_waiting, settings.max_waiting_per_tenant)
-        line = Line(places, bounds, clock=self._clock, wake=wake, on_wait=self._waited)
+        line = Line(
+            places,
+            bounds,
+            settings.max_running,
+            clock=self._clock,
+            wake=wake,
+            on_wait=self._waited,
+        )
         return line
 
     def _waited(self, tenant: str, seconds: float) -> None:

@@ -278,11 +278,15 @@ class Replicas(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.space = f"machine-{next(_spaces)}"
-        self.replicas = [Replica(self.url, self.space) for _ in range(3)]
+        self.clock = FakeClock(1.0)  # a refusal that is remembered must not depend on real time
+        self.replicas = [self.new_replica() for _ in range(3)]
         self.requests = Terms(self.CAPACITY, NEVER)
         self.days = Terms(10**6, 1e6, self.PER_DAY)
         self.places = Terms(self.PLACES, 0.0)
         self.passed = self.today = self.lost = self.dead_places = 0
+
+    def new_replica(self) -> Replica:
+        return Replica(self.url, self.space, clock=self.clock)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -309,6 +313,7 @@ class Replicas(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 2), beats=st.integers(1, 15))
     def report(self, which: int, beats: int) -> None:
+        self.clock.advance(beats)
         for _ in range(beats):
             self.run(self.replicas[which].counters.step())
 
@@ -327,7 +332,7 @@ class Replicas(RuleBasedStateMachine):
         self.lost += self.CAPACITY // 4
         self.dead_places += dead.running
         self.run(dead.line.close())
-        self.replicas[which] = Replica(self.url, self.space)
+        self.replicas[which] = self.new_replica()
 
     @invariant()
     def no_limit_is_passed(self) -> None:
@@ -340,7 +345,8 @@ class Replicas(RuleBasedStateMachine):
         for replica in self.replicas:
             replica.running = 0
             self.run(replica.counters.stop())
-        heir = Replica(self.url, self.space)
+        self.clock.advance(10)
+        heir = self.new_replica()
         passed = self.passed + self.run(heir.take_all("r", self.requests))
         today = self.today + self.run(heir.take_all("d", self.days))
         assert self.CAPACITY - self.lost <= passed <= self.CAPACITY

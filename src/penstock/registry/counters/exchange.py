@@ -88,7 +88,9 @@ class Counters:
         await self._server.close()
 
     async def _work(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        # The driver may swallow a cancellation that comes with an answer: so it is asked for too.
+        while task is not None and not task.cancelling():
             pause_s = (_BEAT_S if self.online else _BEAT_ALONE_S) - (self.clock() - self._beat_s)
             if pause_s > 0:
                 try:

@@ -124,7 +124,6 @@ class Slice:
         "_refused_s",
         "_rested",
         "_running",
-        "_used",
         "company",
         "free",
         "held",
@@ -134,6 +133,7 @@ class Slice:
         "need",
         "terms",
         "touched",
+        "used",
     )
 
     def __init__(
@@ -145,7 +145,7 @@ class Slice:
         self.free = self.held = self.need = 0
         self.level, self.left = -1.0, -1  # as last heard; below 0: never
         self.touched = False
-        self._answered = self._day = self._debt = self._hold = self._used = 0
+        self._answered = self._day = self._debt = self._hold = self.used = 0
         self._pace = self._rested = 0
         self._refused_s = self._dry_s = 0.0
         self._alone: _Alone | None = None
@@ -166,7 +166,7 @@ class Slice:
         """
         if self.free >= amount:
             self.free -= amount
-            self._used += amount
+            self.used += amount
             if not self.touched:
                 self.company.touch(self)
             return 0.0
@@ -176,7 +176,7 @@ class Slice:
         """Undo `take`, or take off what was not used of it; more than was taken is a debt."""
         if self.company.online or self._alone is None:
             self.free += amount
-            self._used -= amount
+            self.used -= amount
             if not self.touched:
                 self.company.touch(self)
         else:
@@ -249,9 +249,9 @@ class Slice:
             keep = max(running, self.held * 7 // 8)
             back, self.held = self.held - keep, keep
             return back
-        self._rested = 0 if self._used > 0 or self.need else self._rested + 1
-        self._pace = max(self._used, self._pace * 3 // 4)
-        self._used = 0
+        self._rested = 0 if self.used > 0 or self.need else self._rested + 1
+        self._pace = max(self.used, self._pace * 3 // 4)
+        self.used = 0
         if self._rested < _REST_BEATS or self.free <= 0:
             return 0
         back, self.free = self.free, 0
@@ -260,7 +260,7 @@ class Slice:
     def _wanted(self) -> int:
         if self._running is not None:
             return self.need
-        most = min(2 * max(self._pace, self._used), self.terms.capacity // _PART)
+        most = min(2 * max(self._pace, self.used), self.terms.capacity // _PART)
         return max(0, most - max(0, self.free)) if not self._rested else 0
 
     def heard(self, report: Report, number: int, day: int, grant: Grant) -> None:
@@ -292,14 +292,14 @@ class Slice:
         """Hold on to nothing any more: the next report gives everything back."""
         if self._running is not None:
             self._running, self.held = lambda: 0, 0
-        self._rested, self._used = _REST_BEATS, 0
+        self._rested, self.used = _REST_BEATS, 0
 
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing is held, so that nothing must be reported."""
         if self._running is not None:
             return self.held == self.need == 0
-        return self.free == self._used == self._debt == self.need == 0 and self._rested > 0
+        return self.free == self.used == self._debt == self.need == 0 and self._rested > 0
 
 
 class _Alone:
