@@ -48,8 +48,8 @@ async def running(
     finally:
         for task in tasks:
             task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks)
+        # All of them: the first that is gone must not leave a server of another behind.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def call(source: McpSource, name: str, tenant: str = "org-a", **arguments: object) -> object:
