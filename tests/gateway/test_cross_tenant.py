@@ -97,6 +97,7 @@ BOBS: dict[str, dict[str, str]] = {
     "forwarded": {"x-api-key": BOB, "x-forwarded-user": "alice", "x-tenant": "alice",
                   "x-penstock-tenant": "alice", "cookie": "tenant=alice"},
 }  # fmt: skip
+CLIENTS: dict[str, httpx.Client] = {}
 _PASS = {"authorization": f"Bearer {ADMIN}"}
 
 
@@ -122,7 +123,9 @@ def gateway() -> Iterator[GatewayProcess]:
     """A gateway in which alice has used what is hers alone."""
     with scripted_engine() as engine, tempfile.TemporaryDirectory() as name:
         engine.play(plain(completion("alice's answer")))
-        with GatewayProcess(settings_in(Path(name), engine.url)) as process:
+        settings = settings_in(Path(name), engine.url)
+        with GatewayProcess(settings) as process, httpx.Client(timeout=20) as client:
+            CLIENTS[process.url] = client
             _use(process, engine)
             yield process
 
@@ -143,12 +146,11 @@ def probe(
     """Ask; returns status and body, in which what was asked for is left out."""
     row = ROWS[key]
     body = msgspec.json.encode(row.body).decode().replace("%s", value) if row.body else None
-    answer = httpx.request(
+    answer = CLIENTS[gateway.url].request(
         key[0],
         gateway.url + path.replace("%s", value),
         content=body,
         headers={**row.more, **headers},
-        timeout=20,
     )
     text = answer.text
     if key[1] == "/v1/usage" and answer.is_success:
