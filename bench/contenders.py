@@ -99,7 +99,17 @@ def penstock_features(engines: Sequence[int], cores: Cores) -> Iterator[tuple[in
         server = shutil.which("valkey-server") or shutil.which("redis-server")
         if server is not None:
             counters = free_port()
-            argv = [server, "--port", str(counters), "--save", "", "--dir", folder]
+            argv = [
+                server,
+                "--port",
+                str(counters),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--dir",
+                folder,
+            ]
             stack.enter_context(running(Cores.pin(cores.tools, argv), "valkey"))
             os.environ["BENCH_COUNTERS"] = f"redis://127.0.0.1:{counters}"
             settings["registry"]["counters_env"] = "BENCH_COUNTERS"
