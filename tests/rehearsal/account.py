@@ -140,3 +140,13 @@ def one_model(**endpoint: Any) -> dict[str, Any]:
             "BucketName": {"Value": {"Ref": "Bucket"}},
         },
     }
+
+
+def failures(aws: Account, stack: dict[str, Any]) -> list[tuple[str, str]]:
+    """What failed in a stack, and why."""
+    events = aws.client("cloudformation").describe_stack_events(StackName=stack["StackId"])
+    return [
+        (each["LogicalResourceId"], each.get("ResourceStatusReason", ""))
+        for each in events["StackEvents"]
+        if "FAILED" in each["ResourceStatus"]
+    ]

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
     if arguments.with_parent:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), told.set()), daemon=True).start()
+        threading.Thread(target=_watch_stdin, args=(told,), daemon=True).start()
     stand_in.serve_in_background()
     said = {
         "url": cloud.url,
@@ -43,6 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     told.wait()
     stand_in.stop()
     return 0
+
+
+def _watch_stdin(told: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    told.set()
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -3,15 +3,18 @@
 import threading
 from pathlib import Path
 
+from penstock.rehearsal.caches import Caches
 from penstock.rehearsal.cloud import Cloud
 from penstock.rehearsal.cloudformation.api import CloudFormation
 from penstock.rehearsal.cloudformation.execution import Execution
 from penstock.rehearsal.cloudformation.records import Deck
 from penstock.rehearsal.control import Control
 from penstock.rehearsal.inventory import Inventory
+from penstock.rehearsal.pulse import Pulse
 from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.sagemaker.control_plane import ControlPlane
 from penstock.rehearsal.sagemaker.records import Estate
+from penstock.rehearsal.scaling import Scaling
 from penstock.rehearsal.server import Front, listen
 from penstock.rehearsal.service import Service
 
@@ -24,7 +27,11 @@ class StandIn:
         self._inventory = Inventory(cloud, self.estate, self.deck)
         control = Control(cloud, self._inventory.everything)
         control.add("POST", "foreign", self._inventory.plant)
+        scaling = Scaling(cloud, self.estate)
+        self._pulse = Pulse(cloud, self.estate, scaling)
         services = (
+            Service("application-autoscaling", scaling),
+            Service("elasticache", Caches(cloud)),
             Service("sagemaker", ControlPlane(cloud, self.estate)),
             Service(
                 "cloudformation", CloudFormation(cloud, self.deck, Execution(cloud, self.deck))
@@ -36,6 +43,7 @@ class StandIn:
 
     def serve(self) -> None:
         """Answer until `stop` is called."""
+        self._pulse.start()
         self._server.serve_forever()
 
     def serve_in_background(self) -> None:
@@ -44,6 +52,7 @@ class StandIn:
 
     def stop(self) -> None:
         """End the engines, then the server."""
+        self._pulse.stop()
         for endpoint in list(self.estate.endpoints.values()):
             for variant in endpoint.variants.values():
                 variant.copies.stop()

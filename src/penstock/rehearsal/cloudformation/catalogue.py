@@ -2,13 +2,29 @@
 
 from penstock.rehearsal.cloudformation.kinds import Api
 from penstock.rehearsal.cloudformation.kinds_of import (
+    containers,
+    data,
+    fronts,
     identity,
     models,
+    network,
+    scaling,
     storage,
+    watching,
 )
 from penstock.rehearsal.cloudformation.template import flaw
 
-KINDS: dict[str, Api] = {**identity.KINDS, **models.KINDS, **storage.KINDS}
+KINDS: dict[str, Api] = {
+    **containers.KINDS,
+    **data.KINDS,
+    **fronts.KINDS,
+    **identity.KINDS,
+    **models.KINDS,
+    **network.KINDS,
+    **scaling.KINDS,
+    **storage.KINDS,
+    **watching.KINDS,
+}
 
 
 def kind(name: str) -> Api:

@@ -2,7 +2,7 @@
 
 An `Api` says which call creates, changes and deletes a resource of a type and where its physical
 id and attributes are. Paths: `Role.Arn` is in the answer of the creating call, `=RoleName` in its
-parameters, `@ref` the physical id.
+parameters, `@ref` the physical id (`[@ref` in a list), `!x` the word x itself, `!yes` True.
 """
 
 from collections.abc import Callable, Mapping
@@ -175,10 +175,11 @@ def _operation(client: Any, call: str) -> str:
 
 
 def _find(path: str, sent: Mapping[str, Any], answer: Any, made: Made) -> Any:
-    if path == "@ref":
-        return made.physical_id
+    fixed = {"@ref": made.physical_id, "[@ref": [made.physical_id], "!yes": True}
+    if path in fixed:
+        return fixed[path]
     if path.startswith("="):
-        return sent.get(path[1:])
+        return _find(path[1:], {}, sent, made)
     if path.startswith("!"):
         return path[1:]
     found: Any = answer

@@ -24,6 +24,7 @@ COMPONENT_HEADER = "X-Amzn-SageMaker-Inference-Component"
 VARIANT_HEADER = "X-Amzn-SageMaker-Target-Variant"
 MOST_BYTES = 25 * 2**20
 CHUNK = 65536
+ASYNC_POLL_S = 10.0
 NO_CAPACITY = (
     "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
     "in-progress (if configured) or try to increase the capacity by invoking "
@@ -177,7 +178,7 @@ class Runtime:
         target = f"{output['S3OutputPath'].rstrip('/')}/{number}.out"
         failure = f"{output.get('S3FailurePath', output['S3OutputPath']).rstrip('/')}/{number}.err"
         work = _Async(number, source, target, failure, output.get("NotificationConfig", {}))
-        self._count("ApproximateBacklogSize", {"EndpointName": endpoint.name}, 1)
+        endpoint.backlog = (endpoint.backlog or 0) + 1
         threading.Thread(target=self._work_async, args=(endpoint, work), daemon=True).start()
         headers = {
             "Content-Type": "application/json",
@@ -199,6 +200,7 @@ class Runtime:
             whole, good = str(error).encode(), False
         except AwsError as error:
             whole, good = error.message.encode(), False
+        endpoint.backlog = (endpoint.backlog or 1) - 1
         place = work.target if good else work.failure
         bucket, _, key = place.removeprefix("s3://").partition("/")
         s3.put_object(Bucket=bucket, Key=key, Body=whole)
@@ -219,8 +221,7 @@ class Runtime:
             goal = self._goal(endpoint.name, "", "")
             if len(goal.copies):
                 return goal
-            self._count("HasBacklogWithoutCapacity", {"EndpointName": endpoint.name}, 1)
-            self._cloud.clock.sleep(30)
+            self._cloud.clock.sleep(ASYNC_POLL_S)
 
     def _goal(self, endpoint_name: str, component_name: str, variant_name: str) -> Goal:
         endpoint = self._endpoint(endpoint_name)

@@ -55,6 +55,7 @@ class Endpoint:
     config: str
     status: str = "Creating"
     failure: str = ""
+    backlog: int | None = None
     deployment: Spec = field(default_factory=dict)
     variants: dict[str, Variant] = field(default_factory=dict)
     created: datetime = field(default_factory=now)
