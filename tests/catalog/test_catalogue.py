@@ -6,6 +6,7 @@ import pytest
 from botocore.loaders import Loader
 
 from penstock.catalog.catalogue import Catalogue, load, need_gpu
+from penstock.catalog.images import image_of
 from penstock.catalog.records import STALE_AFTER_DAYS, Dated
 from penstock.ground.errors import UserError
 
@@ -39,7 +40,8 @@ def test_each_row_has_a_known_source_and_a_date() -> None:
 
 def test_each_source_has_a_title_and_an_address_and_is_used() -> None:
     used = {dated.source for dated in figures(CATALOGUE).values()}
-    used |= {"price-list-api", "spot-price-history"}
+    used |= {image_of(engine).dated.source for engine in ("vllm", "lmi", "tgi", "triton")}
+    used |= {"price-list-api", "spot-price-history", "sagemaker-sdk-images"}
     assert set(CATALOGUE.sources) == used
     for key, source in CATALOGUE.sources.items():
         assert source.title, key

@@ -39,6 +39,10 @@ COMMANDS = {
         "penstock.cli.catalog",
         "Show the figures a plan rests on and where they are from, or refresh the prices.",
     ),
+    "render": Entry(
+        "penstock.cli.render",
+        "Write templates that deploy with the AWS CLI alone, or print the deployer's IAM policy.",
+    ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),

@@ -15,19 +15,20 @@ from penstock.manifest.fields import Path
 from penstock.manifest.flaws import NO_URL, Flaw, http_url, unknown_name
 from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Manifest
 from penstock.manifest.routing_checks import check_models, check_routes
+from penstock.manifest.target_checks import check_target
 
 ENGINE_SETTINGS = {
     "replicas": ("embedded", "vllm"),
-    "profile": ("vllm",),
-    "tensor_parallel": ("vllm",),
-    "gpu_memory_utilization": ("vllm",),
-    "max_sequences": ("embedded", "vllm"),
-    "max_batched_tokens": ("vllm",),
-    "prefix_caching": ("vllm",),
-    "chunked_prefill": ("vllm",),
-    "speculative": ("vllm",),
-    "tool_parser": ("embedded", "vllm"),
-    "eager": ("vllm",),
+    "profile": ("vllm", "lmi", "triton"),
+    "tensor_parallel": ("vllm", "lmi", "tgi", "triton"),
+    "gpu_memory_utilization": ("vllm", "lmi", "triton"),
+    "max_sequences": ("embedded", "vllm", "lmi", "tgi", "triton"),
+    "max_batched_tokens": ("vllm", "lmi", "triton"),
+    "prefix_caching": ("vllm", "lmi", "triton"),
+    "chunked_prefill": ("vllm", "lmi", "triton"),
+    "speculative": ("vllm", "lmi"),
+    "tool_parser": ("embedded", "vllm", "lmi"),
+    "eager": ("vllm", "lmi", "triton"),
     "extra_args": ("embedded", "vllm"),
     "url": ("openai",),
     "api_key": ("openai",),
@@ -68,7 +69,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         check_priced_and_limited,
         check_cache,
         check_audit,
-        _target,
+        check_target,
         _load,
         _addresses,
         _times,
@@ -160,7 +161,7 @@ def _model(manifest: Manifest) -> Iterator[Flaw]:
     if model.revision and (model.id == SHIPPED_MODEL or model.id.startswith((".", "/", "s3:"))):
         what = "model.revision belongs to a Hugging Face id, and model.id is none"
         yield Flaw(("model", "revision"), what, "Remove it.")
-    if model.quantization != "none" and kind != "vllm":
+    if model.quantization != "none" and kind in ("embedded", "openai"):
         what = f"model.quantization has no effect on engine.kind {kind}"
         yield Flaw(("model", "quantization"), what, "Remove it, or set engine.kind: vllm.")
     if model.tools_format not in ("auto", "engine") and kind != "openai":
@@ -241,28 +242,6 @@ def _tool_sources(manifest: Manifest) -> Iterator[Flaw]:
                 yield Flaw((*path, field), what, "Remove it.")
         if given[0].startswith("database") and not source.queries:
             yield Flaw(path, f"tools.{name} has a database and no queries", "Add queries.")
-
-
-def _target(manifest: Manifest) -> Iterator[Flaw]:
-    target, scale = manifest.target, manifest.scale
-    if target.mode and target.kind != "sagemaker":
-        what = f"target.mode has no effect on target.kind {target.kind}"
-        yield Flaw(("target", "mode"), what, "Remove it, or set target.kind: sagemaker.")
-    if scale.spot and target.kind not in ("ecs", "eks"):
-        what = f"scale.spot has no effect on target.kind {target.kind}"
-        yield Flaw(("scale", "spot"), what, "Remove it, or set target.kind: ecs or eks.")
-    if target.instances and target.kind == "local":
-        what = "target.instances has no effect on target.kind local"
-        yield Flaw(("target", "instances"), what, "Remove it, or set another target.kind.")
-    if scale.min > scale.max:
-        what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
-        yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")
-    if scale.min == 0 and target.kind == "sagemaker" and target.mode == "realtime":
-        yield Flaw(
-            ("scale", "min"),
-            "a realtime endpoint of SageMaker does not scale to zero",
-            "Set target.mode: components or async.",
-        )
 
 
 def _load(manifest: Manifest) -> Iterator[Flaw]:

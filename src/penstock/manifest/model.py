@@ -14,12 +14,15 @@ from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
 from penstock.manifest.routing import Breaker, OtherModel, Way
 from penstock.manifest.section import Name, Section
+from penstock.manifest.target import Target
 from penstock.manifest.tenancy import Limit, Price, Queue, Registry, Tenant
 
 SHIPPED_MODEL = "embedded"
 """`model.id` of the small model in the package."""
 SHIPPED_NAME = "penstock-tiny"
 """The name under which the shipped model is served."""
+EngineKind = Literal["embedded", "vllm", "openai", "lmi", "tgi", "triton"]
+"""The engines; the last three are containers of SageMaker."""
 BUILT_IN_TOOLS = ("get_current_weather", "calculate_math", "search_database")
 """Tools that every gateway has."""
 
@@ -52,8 +55,9 @@ class Model(Section):
 class Engine(Section):
     """What computes the tokens."""
 
-    kind: Literal["auto", "embedded", "vllm", "openai"] = "auto"
-    """`auto`: `embedded` for the shipped model, else vLLM; `openai`: a server that runs."""
+    kind: Literal["auto", "embedded", "vllm", "openai", "lmi", "tgi", "triton"] = "auto"
+    """`auto`: `embedded` for the shipped model, else vLLM; `openai`: a server that runs; `lmi`,
+    `tgi` (in maintenance since 2025-12) and `triton`: containers of SageMaker."""
     url: str | None = Field(default=None, examples=["http://127.0.0.1:11434"])
     """Address of a running OpenAI-compatible server (`http://host:port`); needs `kind: openai`."""
     api_key: Secret | None = Field(default=None, examples=["${env:ENGINE_API_KEY}"])
@@ -99,21 +103,6 @@ class Load(Section):
     """Time to the first token that 95 % of requests must meet, milliseconds."""
     hours_per_day: float = Field(default=24, gt=0, le=24)
     """Hours of the day that the load lasts; what can stop meanwhile is priced for these."""
-
-
-class Target(Section):
-    """Where it runs."""
-
-    kind: Literal["local", "sagemaker", "ecs", "eks"] = "local"
-    """`local` is this machine."""
-    region: str | None = Field(default=None, examples=["eu-west-1"])
-    """AWS region; none means the one of your AWS profile."""
-    mode: Literal["realtime", "components", "async", "serverless"] | None = Field(
-        default=None, examples=["components"]
-    )
-    """How SageMaker serves the model."""
-    instances: tuple[str, ...] = Field(default=(), examples=[["g6e.xlarge", "g5.2xlarge"]])
-    """Instance types that may be used; none means any."""
 
 
 class Scale(Section):
@@ -349,11 +338,12 @@ class Manifest(Section):
         return self.engine_names if own else ()
 
     @property
-    def engine_kind(self) -> Literal["embedded", "vllm", "openai"]:
-        """The engine that `engine.kind` means, with `auto` decided."""
+    def engine_kind(self) -> EngineKind:
+        """The engine that `engine.kind` means, with `auto` decided; in AWS that is vLLM."""
         if self.engine.kind != "auto":
             return self.engine.kind
-        return "embedded" if self.model.id == SHIPPED_MODEL else "vllm"
+        local = self.target.kind == "local"
+        return "embedded" if local and self.model.id == SHIPPED_MODEL else "vllm"
 
     @property
     def served_model(self) -> str:

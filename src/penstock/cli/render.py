@@ -1,0 +1,81 @@
+"""`penstock render`: templates and scripts that deploy without Penstock."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.catalog.catalogue import HOME_REGION
+from penstock.cli.output import AsJson, note, print_json, print_text
+from penstock.cli.planning import hub_cache
+from penstock.manifest.loader import load as load_manifest
+from penstock.manifest.model import Manifest
+from penstock.targets.aws.deployer_policy import deployer_policy
+from penstock.targets.sagemaker.handbook import Place, handbook, pretty, upload_bytes
+from penstock.targets.sagemaker.stacks import Emitted, Observed, emit
+
+ManifestFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[MANIFEST]", help="The manifest; ./penstock.yaml if left out."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder; rendered/ if left out."),
+]
+Iam = Annotated[
+    bool, typer.Option("--iam", help="Print the least that whoever deploys must be allowed.")
+]
+
+
+def command(
+    manifest_file: ManifestFile = None,
+    out: Out = None,
+    iam: Iam = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write templates that deploy with the AWS CLI alone, or print the deployer's IAM policy."""
+    manifest = load_manifest(manifest_file)
+    region = manifest.target.region or os.environ.get("AWS_REGION") or HOME_REGION
+    emitted = emit(manifest, Observed(region), hub_cache())
+    templates = (emitted.base.template, emitted.main.template)
+    policy = deployer_policy(manifest.name, templates, passed_role(manifest))
+    if iam:
+        print_json(policy) if as_json else print_text(pretty(policy).rstrip())
+        return 0
+    folder = out or Path("rendered")
+    place = Place(manifest.name, region, folder.name, manifest.target.domain)
+    files = _write(place, emitted, folder)
+    if as_json:
+        print_json({"folder": str(folder), "files": files, "stacks": _stacks(emitted)})
+        return 0
+    for file in files:
+        print_text(str(folder / file))
+    note(f"Next: {folder}/deploy.sh applies them with the AWS CLI; {folder}/README.md tells more")
+    return 0
+
+
+def passed_role(manifest: Manifest) -> str | None:
+    """The execution role that exists already: the manifest's, or the domain's, whichever it is."""
+    return manifest.target.role or ("*" if manifest.target.domain else None)
+
+
+def _stacks(emitted: Emitted) -> list[str]:
+    return [emitted.base.name, emitted.main.name]
+
+
+def _write(place: Place, emitted: Emitted, folder: Path) -> list[str]:
+    """Write all files into `folder`; returns their paths in it."""
+    files = []
+    for path, text in handbook(place, emitted):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o755 if path.endswith(".sh") else 0o644)
+        files.append(path)
+    for upload in emitted.uploads:
+        file = folder / "uploads" / upload.key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(upload_bytes(upload))
+        files.append(f"uploads/{upload.key}")
+    return files

@@ -1,0 +1,78 @@
+"""Where a stack runs: the `target` section of `penstock.yaml`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from penstock.manifest.references import Secret
+from penstock.manifest.section import Section
+
+_ARN = r"^arn:aws[a-z-]*:"
+RoleArn = Annotated[str, Field(pattern=_ARN + r"iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$")]
+"""The ARN of an IAM role."""
+KeyArn = Annotated[str, Field(pattern=_ARN + r"kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
+"""The ARN of a KMS key."""
+
+
+class Network(Section):
+    """An existing network that SageMaker's containers are attached to."""
+
+    subnets: tuple[str, ...] = Field(default=(), examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]])
+    """Subnets; none means SageMaker's own network, or that of the domain."""
+    security_groups: tuple[str, ...] = Field(default=(), examples=[["sg-0a1b2c3d"]])
+    """Security groups; they go with subnets."""
+
+
+class Target(Section):
+    """Where it runs."""
+
+    kind: Literal["local", "sagemaker", "ecs", "eks"] = "local"
+    """`local` is this machine."""
+    region: str | None = Field(default=None, examples=["eu-west-1"])
+    """AWS region; none means the one of your AWS profile."""
+    mode: Literal["realtime", "components", "async", "serverless"] | None = Field(
+        default=None, examples=["components"]
+    )
+    """How SageMaker serves the model; none means `realtime`."""
+    instances: tuple[str, ...] = Field(default=(), examples=[["g6e.xlarge", "g5.2xlarge"]])
+    """Instance types that may be used; none means any."""
+    domain: str | None = Field(
+        default=None, pattern=r"^d-[a-z0-9]{1,61}$", examples=["d-abcdef123456"]
+    )
+    """SageMaker domain whose network and execution role are used; nothing of it is altered."""
+    role: RoleArn | None = Field(
+        default=None, examples=["arn:aws:iam::123456789012:role/sagemaker-execution"]
+    )
+    """Execution role to use; none means that of the domain, or one made for this stack."""
+    network: Network = Field(default=Network(), examples=[{"subnets": ["subnet-0a1b2c3d"]}])
+    """An existing network that SageMaker's containers are attached to."""
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["123456789012.dkr.ecr.eu-west-1.amazonaws.com/vllm:latest"],
+    )
+    """Container image in ECR, instead of the catalogue's; it must speak SageMaker's contract."""
+    inference_ami: str | None = Field(
+        default=None,
+        pattern=r"^al[0-9]+-ami-sagemaker-inference-[a-z0-9-]+$",
+        examples=["al2-ami-sagemaker-inference-gpu-3-1"],
+    )
+    """System image of SageMaker's machines, which brings the GPU driver; none means the one that
+    goes with the container image."""
+    hub_token: Secret | None = Field(
+        default=None,
+        examples=["${secret:arn:aws:secretsmanager:eu-west-1:123456789012:secret:hf-AbCdEf}"],
+    )
+    """Reference to the Hugging Face token of a gated model; it must be a `${secret:...}`."""
+    copy_memory_mib: int = Field(default=1024, ge=128)
+    """Memory of the machine that a copy reserves in `mode: components`, MiB; with too much of it
+    the copy is never placed, for the machine's own agent needs some."""
+    kms_key: KeyArn | None = Field(
+        default=None,
+        examples=["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+    )
+    """KMS key that encrypts the bucket and the machines' volumes; none means AWS's own keys."""
+    alarm_email: str | None = Field(
+        default=None, pattern=r"^[^@\s]+@[^@\s]+$", examples=["ops@example.com"]
+    )
+    """Address that alarms are sent to; AWS asks it to confirm once."""

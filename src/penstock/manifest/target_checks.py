@@ -1,0 +1,77 @@
+"""Whether `target` fits the rest of the manifest, and what SageMaker cannot do."""
+
+from collections.abc import Iterator
+
+from penstock.manifest.flaws import Flaw
+from penstock.manifest.model import Manifest
+
+SAGEMAKER_ONLY = (
+    "mode",
+    "domain",
+    "role",
+    "network",
+    "image",
+    "inference_ami",
+    "hub_token",
+    "copy_memory_mib",
+    "kms_key",
+    "alarm_email",
+)
+"""Fields of `target` that have an effect on `target.kind: sagemaker` alone."""
+SAGEMAKER_ENGINES = ("lmi", "tgi", "triton")
+
+
+def check_target(manifest: Manifest) -> Iterator[Flaw]:
+    """What does not fit in `target` and `scale`."""
+    target, scale = manifest.target, manifest.scale
+    if scale.spot and target.kind not in ("ecs", "eks"):
+        what = f"scale.spot has no effect on target.kind {target.kind}"
+        yield Flaw(("scale", "spot"), what, "Remove it, or set target.kind: ecs or eks.")
+    if target.instances and target.kind == "local":
+        what = "target.instances has no effect on target.kind local"
+        yield Flaw(("target", "instances"), what, "Remove it, or set another target.kind.")
+    if scale.min > scale.max:
+        what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
+        yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")
+    if target.kind == "sagemaker":
+        yield from _sagemaker(manifest)
+        return
+    for name in SAGEMAKER_ONLY:
+        if getattr(target, name) != type(target).model_fields[name].default:
+            what = f"target.{name} has no effect on target.kind {target.kind}"
+            yield Flaw(("target", name), what, "Remove it, or set target.kind: sagemaker.")
+    if manifest.engine.kind in SAGEMAKER_ENGINES:
+        what = f"engine.kind {manifest.engine.kind} is a container of SageMaker"
+        yield Flaw(("engine", "kind"), what, "Set target.kind: sagemaker, or engine.kind: vllm.")
+
+
+def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:
+    target, engine = manifest.target, manifest.engine
+    mode = target.mode or "realtime"
+    if engine.replicas > 1:
+        what = "engine.replicas has no effect on target.kind sagemaker"
+        yield Flaw(("engine", "replicas"), what, "Set scale.min and scale.max.")
+    if manifest.scale.min == 0 and mode == "realtime":
+        yield Flaw(
+            ("scale", "min"),
+            "a realtime endpoint of SageMaker does not scale to zero",
+            "Set target.mode: components or async.",
+        )
+    if target.copy_memory_mib != 1024 and mode != "components":
+        what = f"target.copy_memory_mib has no effect on target.mode {mode}"
+        yield Flaw(("target", "copy_memory_mib"), what, "Remove it.")
+    if bool(target.network.subnets) != bool(target.network.security_groups):
+        what = "target.network has subnets or security groups, and not both"
+        yield Flaw(("target", "network"), what, "Give both: SageMaker takes them together.")
+    if target.hub_token and not target.hub_token.startswith("${secret:"):
+        yield Flaw(
+            ("target", "hub_token"),
+            "target.hub_token is a variable of this shell, which SageMaker cannot read",
+            "Keep the token in AWS Secrets Manager and name its ARN.",
+            "hub_token: ${secret:arn:aws:secretsmanager:...}",
+        )
+    for name, place in manifest.adapters.items():
+        if mode == "components" and not (place.startswith("s3://") and place.endswith(".tar.gz")):
+            what = f"the adapter '{name}' is not in S3: an inference component loads one .tar.gz"
+            fix = "Pack its files at the root of a .tar.gz and name its s3:// URI."
+            yield Flaw(("adapters", name), what, fix)

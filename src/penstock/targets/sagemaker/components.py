@@ -1,0 +1,136 @@
+"""Inference components: the model as one, each adapter as another that leans on it.
+
+The endpoint's variant names no model and no container; SageMaker places copies on its machines,
+adds machines for those that do not fit, and takes away those that hold none. The containers' role
+and network are on the endpoint configuration. A base component has a container, or the name of a
+model where its files are no single archive; an adapter's has neither resources nor copies of its
+own. CloudFormation deletes in reverse order, so adapters go before the base and both before the
+endpoint.
+"""
+
+from troposphere import AWSObject, GetAtt, Ref, sagemaker
+
+from penstock.targets.sagemaker.deployment import Deployment
+from penstock.targets.sagemaker.hosting import (
+    DOWNLOAD_S,
+    START_S,
+    VARIANT,
+    artifact_uri,
+    model,
+    network,
+    variant,
+    volume_key,
+)
+
+MOST_VARIABLES = 16
+"""Variables that a component's own container may have; a model may have more."""
+
+
+def component_hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSObject]:
+    """An endpoint without a model, the base component, and one for each adapter."""
+    scale = deployment.manifest.scale
+    copies = deployment.machine.copies
+    config = sagemaker.EndpointConfig(
+        "EndpointConfig",
+        ExecutionRoleArn=Ref("ExecutionRoleArn"),
+        ProductionVariants=[
+            variant(
+                deployment,
+                ManagedInstanceScaling=sagemaker.ManagedInstanceScaling(
+                    Status="ENABLED",
+                    MinInstanceCount=-(-scale.min // copies),
+                    MaxInstanceCount=-(-scale.max // copies),
+                ),
+            )
+        ],
+        VpcConfig=network(deployment),
+        KmsKeyId=volume_key(deployment),
+    )
+    endpoint = sagemaker.Endpoint(
+        "Endpoint",
+        EndpointName=deployment.stack,
+        EndpointConfigName=GetAtt(config, "EndpointConfigName"),
+    )
+    base = _base(deployment, endpoint, rollback)
+    resources: list[AWSObject] = [config, endpoint, base]
+    if _needs_model(deployment):
+        resources.insert(0, model(deployment))
+    adapters = deployment.manifest.adapters.items()
+    return resources + [
+        _adapter(deployment, name, place, number)
+        for number, (name, place) in enumerate(adapters, start=1)
+    ]
+
+
+def _base(
+    deployment: Deployment, endpoint: AWSObject, rollback: AWSObject
+) -> sagemaker.InferenceComponent:
+    machine = deployment.machine
+    resources = sagemaker.InferenceComponentComputeResourceRequirements(
+        MinMemoryRequiredInMb=deployment.manifest.target.copy_memory_mib
+    )
+    if machine.gpus_per_copy:
+        resources.NumberOfAcceleratorDevicesRequired = machine.gpus_per_copy
+    specification = sagemaker.InferenceComponentSpecification(
+        ComputeResourceRequirements=resources,
+        StartupParameters=sagemaker.InferenceComponentStartupParameters(
+            ContainerStartupHealthCheckTimeoutInSeconds=START_S,
+            ModelDataDownloadTimeoutInSeconds=DOWNLOAD_S,
+        ),
+    )
+    if _needs_model(deployment):
+        specification.ModelName = GetAtt("Model", "ModelName")
+    else:
+        container = sagemaker.InferenceComponentContainerSpecification(
+            Image=deployment.image, Environment=dict(deployment.environment)
+        )
+        if deployment.artifact:
+            container.ArtifactUrl = artifact_uri(deployment.artifact)
+        specification.Container = container
+    return sagemaker.InferenceComponent(
+        "BaseComponent",
+        InferenceComponentName=deployment.base_component,
+        EndpointName=GetAtt(endpoint, "EndpointName"),
+        VariantName=VARIANT,
+        Specification=specification,
+        RuntimeConfig=sagemaker.InferenceComponentRuntimeConfig(
+            CopyCount=max(deployment.manifest.scale.min, 1)
+        ),
+        DeploymentConfig=_roll_out(rollback),
+    )
+
+
+def _adapter(
+    deployment: Deployment, name: str, place: str, number: int
+) -> sagemaker.InferenceComponent:
+    return sagemaker.InferenceComponent(
+        f"Adapter{number}",
+        DependsOn=["BaseComponent"],
+        InferenceComponentName=deployment.component_of(name),
+        EndpointName=GetAtt("Endpoint", "EndpointName"),
+        Specification=sagemaker.InferenceComponentSpecification(
+            BaseInferenceComponentName=deployment.base_component,
+            Container=sagemaker.InferenceComponentContainerSpecification(ArtifactUrl=place),
+        ),
+    )
+
+
+def _needs_model(deployment: Deployment) -> bool:
+    artifact = deployment.artifact
+    loose = artifact is not None and not artifact.is_archive
+    return loose or len(deployment.environment) > MOST_VARIABLES
+
+
+def _roll_out(rollback: AWSObject) -> sagemaker.InferenceComponentDeploymentConfig:
+    """Rolling: one copy at a time, and back if the alarm goes off."""
+    one = sagemaker.InferenceComponentCapacitySize(Type="COPY_COUNT", Value=1)
+    return sagemaker.InferenceComponentDeploymentConfig(
+        RollingUpdatePolicy=sagemaker.InferenceComponentRollingUpdatePolicy(
+            MaximumBatchSize=one,
+            WaitIntervalInSeconds=120,
+            MaximumExecutionTimeoutInSeconds=7200,
+        ),
+        AutoRollbackConfiguration=sagemaker.AutoRollbackConfiguration(
+            Alarms=[sagemaker.Alarm(AlarmName=Ref(rollback))]
+        ),
+    )

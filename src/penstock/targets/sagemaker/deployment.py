@@ -1,0 +1,207 @@
+"""A manifest made definite: everything that the templates are written from, decided once."""
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from penstock.catalog.images import image_of
+from penstock.ground.errors import ManifestError
+from penstock.manifest.model import SHIPPED_MODEL, Manifest
+from penstock.targets.aws.stack import DEPLOYMENT_TAG, VERSION_TAG, Observed, Upload
+from penstock.targets.sagemaker import servers
+from penstock.targets.sagemaker.machine import Machine, pick_machine
+
+SUPPORTED = {
+    "vllm": ("realtime", "components", "async"),
+    "lmi": ("realtime", "components", "async"),
+}
+"""Which modes an engine can be served in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Model files in S3: one `.tar.gz`, or all objects below a prefix; `upload` brings them.
+
+    `bucket_key` lies in the deployment's own bucket; `uri` is complete.
+    """
+
+    uri: str = ""
+    bucket_key: str = ""
+    upload: Upload | None = None
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether SageMaker has to unpack it."""
+        return (self.uri or self.bucket_key).endswith(".tar.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment to SageMaker."""
+
+    manifest: Manifest
+    observed: Observed
+    mode: str
+    machine: Machine
+    image: str
+    inference_ami: str
+    environment: Mapping[str, str]
+    artifact: Artifact | None
+
+    @property
+    def stack(self) -> str:
+        """The name of the main stack and of the endpoint."""
+        return f"penstock-{self.manifest.name}"
+
+    @property
+    def base_component(self) -> str:
+        """The name of the inference component that holds the model."""
+        return f"{self.stack}-base"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of everything in the deployment."""
+        return {DEPLOYMENT_TAG: self.manifest.name, VERSION_TAG: version("penstock")}
+
+    @property
+    def makes_role(self) -> bool:
+        """Whether the base stack makes the execution role; else it exists already."""
+        return self.manifest.target.role is None and self.manifest.target.domain is None
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the containers stand in a network of the account, else in SageMaker's own."""
+        return bool(self.manifest.target.network.subnets or self.manifest.target.domain)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Values of the main stack's parameters as far as they are known, by name."""
+        target, domain = self.manifest.target, self.observed.domain
+        known = dict(self.observed.base_outputs)
+        if self.observed.bucket:
+            known["BucketName"] = self.observed.bucket
+        if domain:
+            known["ExecutionRoleArn"] = domain.execution_role
+            known["SubnetIds"] = ",".join(domain.subnets)
+            known["SecurityGroupIds"] = ",".join(domain.security_groups)
+        if target.role:
+            known["ExecutionRoleArn"] = target.role
+        if target.network.subnets:
+            known["SubnetIds"] = ",".join(target.network.subnets)
+            known["SecurityGroupIds"] = ",".join(target.network.security_groups)
+        return {name: value for name, value in known.items() if value}
+
+    def component_of(self, adapter: str) -> str:
+        """The name of an adapter's inference component: letters, digits and dashes, 63 at most.
+
+        A name that has to be changed for that carries a piece of its digest, so that two adapters
+        never share a component.
+        """
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", adapter).strip("-")
+        name = f"{self.stack}-{plain}"
+        if plain == adapter and plain != "base" and len(name) <= 63:
+            return name
+        digest = hashlib.sha256(adapter.encode()).hexdigest()[:8]
+        return f"{name[:54].rstrip('-')}-{digest}"
+
+
+def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployment:
+    """Decide everything that `manifest` leaves open.
+
+    Raises:
+        ManifestError: SageMaker, or these templates, cannot serve it so.
+        UserError: no instance type is known to serve it.
+    """
+    mode, kind = manifest.target.mode or "realtime", manifest.engine_kind
+    _refuse(manifest, mode, kind)
+    artifact = _artifact(manifest)
+    source = servers.MODEL_PLACE if artifact else manifest.model.id
+    machine = pick_machine(manifest, hub_cache)
+    shared = 1 if mode == "components" else machine.copies
+    if kind == "lmi":
+        environment = servers.lmi_environment(manifest, source, machine.gpus_per_copy)
+    else:
+        environment = servers.vllm_environment(manifest, source, machine.gpus_per_copy, shared)
+    image = None if manifest.target.image else image_of(kind)
+    return Deployment(
+        manifest=manifest,
+        observed=observed,
+        mode=mode,
+        machine=machine,
+        image=image.uri(observed.region) if image else str(manifest.target.image),
+        inference_ami=manifest.target.inference_ami or (image.inference_ami if image else ""),
+        environment=servers.hub_token(environment, manifest.target.hub_token),
+        artifact=artifact,
+    )
+
+
+def _refuse(manifest: Manifest, mode: str, kind: str) -> None:
+    if manifest.target.kind != "sagemaker":
+        raise ManifestError(
+            f"target.kind {manifest.target.kind} has no templates",
+            fix="Set target.kind: sagemaker",
+        )
+    if mode == "serverless":
+        raise ManifestError(
+            f"engine.kind {kind} needs a GPU, and SageMaker's serverless inference has none",
+            why="serverless containers have at most 6,144 MB of memory and CPUs alone",
+            fix="Set target.mode: components with scale.min: 0, which costs nothing while idle",
+        )
+    if mode not in SUPPORTED.get(kind, ()):
+        raise ManifestError(
+            f"engine.kind {kind} cannot be served in target.mode {mode} yet",
+            fix="Set engine.kind: vllm",
+        )
+    if manifest.adapters and mode != "components":
+        raise ManifestError(
+            f"adapters cannot be served in target.mode {mode}",
+            why="SageMaker loads an adapter as an inference component of its own",
+            fix="Set target.mode: components",
+        )
+
+
+def _artifact(manifest: Manifest) -> Artifact | None:
+    """The model's files, where they are not the Hub's."""
+    name = manifest.model.id
+    if name.startswith("s3://"):
+        return Artifact(uri=name)
+    if name == SHIPPED_MODEL:
+        folder = Path(str(files("penstock.engines.embedded").joinpath("model")))
+    else:
+        folder = Path(name).expanduser()
+        if not name.startswith((".", "/", "~")) and not folder.is_dir():
+            return None
+    if not (folder / "config.json").is_file():
+        raise ManifestError(f"there is no model folder {name}", fix="Check model.id")
+    digest = _digest(folder)
+    key = f"{manifest.name}/{digest}/model.tar.gz"
+    return Artifact(bucket_key=key, upload=Upload(key, lambda: pack(folder)))
+
+
+def _digest(folder: Path) -> str:
+    """16 hexadecimal digits of the names, sizes and contents of the files in `folder`."""
+    found = hashlib.sha256()
+    for file in _files(folder):
+        found.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as opened:
+            found.update(hashlib.file_digest(opened, "sha256").digest())
+    return found.hexdigest()[:16]
+
+
+def pack(folder: Path) -> bytes:
+    """The files of `folder` as a `.tar.gz` with them at its root."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for file in _files(folder):
+            archive.add(file, arcname=file.name)
+    return packed.getvalue()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file())

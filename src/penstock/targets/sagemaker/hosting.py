@@ -1,0 +1,127 @@
+"""Model, endpoint configuration and endpoint.
+
+The endpoint configuration has no name of ours: it is replaced with every change, and a named one
+would stop its own replacement. The endpoint has one, so that clients keep their address.
+"""
+
+from troposphere import AWSObject, AWSProperty, GetAtt, Join, NoValue, Ref, sagemaker
+
+from penstock.targets.sagemaker.asynchronous import async_config, async_topics
+from penstock.targets.sagemaker.deployment import Artifact, Deployment
+
+VARIANT = "AllTraffic"
+"""The name of the one production variant."""
+START_S, DOWNLOAD_S = 1800, 3600
+"""How long a container may take to answer its first ping, and its model to arrive."""
+
+
+class ModelFiles(AWSProperty):  # type: ignore[misc]
+    """`S3DataSource` of a model; troposphere 4.11 has a training job's under that name."""
+
+    props = {  # noqa: RUF012  the form that troposphere reads
+        "S3Uri": (str, True),
+        "S3DataType": (str, True),
+        "CompressionType": (str, True),
+    }
+
+
+class ModelSource(sagemaker.ModelDataSource):  # type: ignore[misc]
+    """`AWS::SageMaker::Model ModelDataSource`, with the above."""
+
+    props = {"S3DataSource": (ModelFiles, True)}  # noqa: RUF012
+
+
+def hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSObject]:
+    """The endpoint with its model on one variant; a bad roll-out is undone by `rollback`."""
+    asynchronous = deployment.mode == "async"
+    config = sagemaker.EndpointConfig(
+        "EndpointConfig",
+        ProductionVariants=[variant(deployment, ModelName=GetAtt("Model", "ModelName"))],
+        KmsKeyId=volume_key(deployment),
+        AsyncInferenceConfig=async_config(deployment) if asynchronous else NoValue,
+    )
+    endpoint = sagemaker.Endpoint(
+        "Endpoint",
+        EndpointName=deployment.stack,
+        EndpointConfigName=GetAtt(config, "EndpointConfigName"),
+        RetainAllVariantProperties=True,
+        DeploymentConfig=_roll_out(rollback),
+    )
+    told = async_topics(deployment) if asynchronous else []
+    return [*told, model(deployment), config, endpoint]
+
+
+def model(deployment: Deployment) -> sagemaker.Model:
+    """Image, environment and files; it stands in the user's network if there is one."""
+    container = sagemaker.ContainerDefinition(
+        Image=deployment.image, Environment=dict(deployment.environment)
+    )
+    artifact = deployment.artifact
+    if artifact and artifact.is_archive:
+        container.ModelDataUrl = artifact_uri(artifact)
+    elif artifact:
+        source = ModelFiles(
+            S3Uri=artifact_uri(artifact), S3DataType="S3Prefix", CompressionType="None"
+        )
+        container.ModelDataSource = ModelSource(S3DataSource=source)
+    return sagemaker.Model(
+        "Model",
+        ExecutionRoleArn=Ref("ExecutionRoleArn"),
+        PrimaryContainer=container,
+        VpcConfig=network(deployment),
+    )
+
+
+def artifact_uri(artifact: Artifact) -> object:
+    """The `s3://` URI of the model's files."""
+    if artifact.uri:
+        return artifact.uri if artifact.is_archive else artifact.uri.rstrip("/") + "/"
+    return Join("", ["s3://", Ref("BucketName"), "/", artifact.bucket_key])
+
+
+def network(deployment: Deployment) -> object:
+    """Subnets and security groups of the containers."""
+    if not deployment.has_network:
+        return NoValue
+    return sagemaker.VpcConfig(Subnets=Ref("SubnetIds"), SecurityGroupIds=Ref("SecurityGroupIds"))
+
+
+def variant(deployment: Deployment, **more: object) -> sagemaker.ProductionVariant:
+    """The production variant: which machines, how many to begin with, with what driver."""
+    machine = deployment.machine
+    made = sagemaker.ProductionVariant(
+        VariantName=VARIANT,
+        InstanceType=machine.type,
+        InitialInstanceCount=max(deployment.manifest.scale.min, 1),
+        RoutingConfig=sagemaker.RoutingConfig(RoutingStrategy="LEAST_OUTSTANDING_REQUESTS"),
+        **more,
+    )
+    if "ModelName" in more:
+        made.InitialVariantWeight = 1
+        made.ContainerStartupHealthCheckTimeoutInSeconds = START_S
+        made.ModelDataDownloadTimeoutInSeconds = DOWNLOAD_S
+    if deployment.inference_ami and machine.gpus:
+        made.InferenceAmiVersion = deployment.inference_ami
+    return made
+
+
+def volume_key(deployment: Deployment) -> object:
+    """Machines with disks of their own encrypt these themselves and refuse a key."""
+    key = deployment.manifest.target.kms_key
+    return NoValue if key is None or deployment.machine.has_own_disks else key
+
+
+def _roll_out(rollback: AWSObject) -> sagemaker.DeploymentConfig:
+    """Blue/green: all traffic moves at once, and back if the alarm goes off meanwhile."""
+    return sagemaker.DeploymentConfig(
+        BlueGreenUpdatePolicy=sagemaker.BlueGreenUpdatePolicy(
+            TrafficRoutingConfiguration=sagemaker.TrafficRoutingConfig(
+                Type="ALL_AT_ONCE", WaitIntervalInSeconds=300
+            ),
+            TerminationWaitInSeconds=300,
+            MaximumExecutionTimeoutInSeconds=7200,
+        ),
+        AutoRollbackConfiguration=sagemaker.AutoRollbackConfig(
+            Alarms=[sagemaker.Alarm(AlarmName=Ref(rollback))]
+        ),
+    )

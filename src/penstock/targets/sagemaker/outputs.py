@@ -1,0 +1,61 @@
+"""The addresses of a deployment, as outputs of its stack; their names are an interface."""
+
+from collections.abc import Iterator
+
+from troposphere import Output, Sub
+
+from penstock.targets.sagemaker.deployment import Deployment
+
+QUESTION = '{"messages":[{"role":"user","content":"Hello"}],"max_tokens":50}'
+
+
+def outputs(deployment: Deployment) -> Iterator[Output]:
+    """Everything that somebody needs to use the endpoint."""
+    yield Output("SageMakerIntegrationMode", Value=integration(deployment))
+    yield Output("EndpointName", Value=deployment.stack)
+    yield Output("Region", Value=Sub("${AWS::Region}"))
+    yield Output("DashboardUrl", Value=Sub(_dashboard_url(deployment)))
+    if deployment.mode == "components":
+        adapters = map(deployment.component_of, deployment.manifest.adapters)
+        names = ",".join((deployment.base_component, *adapters))
+        yield Output("InferenceComponents", Value=names)
+    if deployment.mode == "async":
+        yield Output("CurlExample", Value=Sub(_async_example(deployment)))
+        return
+    base = _openai_url(deployment)
+    yield Output("OpenAIBaseUrl", Value=Sub(base))
+    call = (
+        f"curl {base}/chat/completions -H 'Content-Type: application/json' "
+        f"""-H "Authorization: Bearer $(penstock token)" -d '{QUESTION}'"""
+    )
+    yield Output("CurlExample", Value=Sub(call))
+
+
+def integration(deployment: Deployment) -> str:
+    """Whose role and network are used."""
+    target = deployment.manifest.target
+    if target.domain:
+        return f"domain {target.domain}"
+    return "role" if target.role else "standalone"
+
+
+def _openai_url(deployment: Deployment) -> str:
+    url = f"https://runtime.sagemaker.${{AWS::Region}}.${{AWS::URLSuffix}}/endpoints/{deployment.stack}"
+    if deployment.mode == "components":
+        url += f"/inference-components/{deployment.base_component}"
+    return f"{url}/openai/v1"
+
+
+def _async_example(deployment: Deployment) -> str:
+    return (
+        "aws sagemaker-runtime invoke-endpoint-async --region ${AWS::Region} "
+        f"--endpoint-name {deployment.stack} --content-type application/json "
+        "--input-location s3://${BucketName}/async/questions/1.json"
+    )
+
+
+def _dashboard_url(deployment: Deployment) -> str:
+    return (
+        "https://console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}"
+        f"#dashboards:name={deployment.stack}"
+    )

@@ -1,0 +1,87 @@
+"""Manifests over every combination that has templates, and how those are written down."""
+
+import json
+from typing import Any
+
+from penstock.manifest.checks import check
+from penstock.manifest.model import Manifest
+from penstock.targets.aws.stack import DomainFacts
+from penstock.targets.sagemaker.stacks import Emitted, Observed, emit
+
+ADAPTERS = {"org-a": "s3://adapters/org-a.tar.gz", "org.b": "s3://adapters/org-b.tar.gz"}
+ROLE = "arn:aws:iam::123456789012:role/sagemaker-execution"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+TOKEN = "${secret:arn:aws:secretsmanager:us-east-1:123456789012:secret:hf-AbCdEf}"
+NETWORK = {"subnets": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_groups": ["sg-0a1b2c3d"]}
+DOMAIN = DomainFacts(
+    "d-abcdef123456", "vpc-1", ("subnet-0a1b2c3d",), ("sg-0a1b2c3d",), f"{ROLE}-of-domain"
+)
+UPDOWN, ASLEEP = {"min": 1, "max": 4}, {"min": 0, "max": 2}
+
+CASES: dict[str, dict[str, Any]] = {
+    "realtime": {},
+    "realtime-scaled": {"scale": UPDOWN, "target": {"alarm_email": "ops@example.com"}},
+    "realtime-shipped": {"model": {"id": "embedded"}},
+    "realtime-role": {"target": {"role": ROLE, "network": NETWORK}},
+    "realtime-domain": {"target": {"domain": DOMAIN.id}},
+    "realtime-key": {"target": {"kms_key": KEY, "hub_token": TOKEN}},
+    "realtime-many-gpus": {
+        "target": {"instances": ["g5.12xlarge"]},
+        "engine": {"tensor_parallel": 2, "extra_args": ["--seed", "7"]},
+    },
+    "realtime-lmi": {"engine": {"kind": "lmi", "max_sequences": 32}},
+    "realtime-own-image": {
+        "target": {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"}
+    },
+    "components": {"target": {"mode": "components"}, "scale": UPDOWN},
+    "components-asleep": {"target": {"mode": "components"}, "scale": ASLEEP},
+    "components-adapters": {
+        "target": {"mode": "components"},
+        "scale": ASLEEP,
+        "adapters": ADAPTERS,
+    },
+    "components-domain": {"target": {"mode": "components", "domain": DOMAIN.id}},
+    "components-folder": {
+        "target": {"mode": "components"},
+        "model": {"id": "s3://models/mine/"},
+    },
+    "components-lmi": {
+        "target": {"mode": "components"},
+        "engine": {"kind": "lmi"},
+        "adapters": ADAPTERS,
+    },
+    "async": {"target": {"mode": "async"}, "scale": UPDOWN},
+    "async-asleep": {"target": {"mode": "async", "kms_key": KEY}, "scale": ASLEEP},
+    "async-lmi": {"target": {"mode": "async"}, "engine": {"kind": "lmi", "max_sequences": 8}},
+    "async-domain": {"target": {"mode": "async", "domain": DOMAIN.id}},
+}
+
+
+def manifest_of(**sections: Any) -> Manifest:
+    """A manifest for SageMaker that passes all checks."""
+    target = {"kind": "sagemaker", "region": "us-east-1", "instances": ["g5.xlarge"]}
+    given: dict[str, Any] = {"name": "support-bot"}
+    given["model"] = {"id": "Qwen/Qwen3-0.6B", "context": 4096}
+    given |= sections | {"target": target | sections.get("target", {})}
+    manifest = Manifest.model_validate(given)
+    assert check(manifest) == []
+    return manifest
+
+
+def emitted(name: str) -> Emitted:
+    """The stacks of a case."""
+    manifest = manifest_of(**CASES[name])
+    domain = DOMAIN if manifest.target.domain else None
+    return emit(manifest, Observed("us-east-1", domain=domain))
+
+
+def written(stacks: Emitted) -> str:
+    """Both templates with a line for each resource, parameter and output."""
+    lines = []
+    for stack in (stacks.base, stacks.main):
+        lines.append(f"{stack.name} {json.dumps(dict(stack.parameters))}")
+        for section, entries in stack.template.items():
+            if isinstance(entries, dict):
+                lines += [f"{section} {name}: {json.dumps(entries[name])}" for name in entries]
+    lines += [f"upload {upload.key}" for upload in stacks.uploads]
+    return "\n".join(lines) + "\n"

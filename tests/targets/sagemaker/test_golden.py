@@ -1,0 +1,62 @@
+"""Templates word for word, and what cfn-lint says of them.
+
+`python -m tests.targets.sagemaker.test_golden` writes them anew; read the difference.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+from tests.targets.sagemaker.cases import CASES, emitted, manifest_of, written
+
+from penstock.targets.sagemaker.stacks import Observed, emit
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_template_is_word_for_word(name: str) -> None:
+    assert written(emitted(name)) == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_no_golden_template_is_left_over() -> None:
+    assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cfn_lint_finds_nothing(name: str) -> None:
+    stacks = emitted(name)
+    for stack in (stacks.base, stacks.main):
+        assert found(json.dumps(stack.template)) == []
+
+
+def test_cfn_lint_would_find_something() -> None:
+    template = json.dumps(emitted("components").main.template)
+    broken = template.replace("MinMemoryRequiredInMb", "MinimalMemory")
+    assert broken != template
+    assert [each.partition(" ")[0] for each in found(broken)] == ["E3002"]
+
+
+def found(template: str) -> list[str]:
+    """What cfn-lint says, of all kinds."""
+    config = ManualArgs(regions=["us-east-1"])
+    return [f"{match.rule.id} {match.message}" for match in lint(template, config=config)]
+
+
+def test_the_largest_stack_is_rendered_within_a_second() -> None:
+    adapters = {f"customer-{n}": f"s3://adapters/{n}.tar.gz" for n in range(150)}
+    manifest = manifest_of(
+        target={"mode": "components"}, scale={"min": 0, "max": 4}, adapters=adapters
+    )
+    began = time.perf_counter()
+    stacks = emit(manifest, Observed("us-east-1"))
+    json.dumps(stacks.main.template)
+    assert time.perf_counter() - began < 1
+
+
+if __name__ == "__main__":
+    for case in CASES:
+        (GOLDEN / f"{case}.txt").write_text(written(emitted(case)), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""What the templates promise, beyond their wording."""
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from typing import Any
+
+import pytest
+from tests.targets.sagemaker.cases import CASES, DOMAIN, ROLE, emitted, manifest_of
+
+from penstock.ground.errors import UserError
+from penstock.manifest.checks import check
+from penstock.manifest.model import Manifest
+from penstock.targets.sagemaker.handbook import upload_bytes
+from penstock.targets.sagemaker.stacks import Observed, emit
+
+NAMES = {"SageMakerIntegrationMode", "EndpointName", "Region", "DashboardUrl", "CurlExample"}
+
+
+def resources(name: str, kind: str = "") -> dict[str, Any]:
+    """The main stack's resources of one type."""
+    every: Any = emitted(name).main.template["Resources"]
+    return {key: each for key, each in every.items() if each["Type"].endswith(kind)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_endpoint_configurations_have_no_name_and_clients_an_address(name: str) -> None:
+    (config,) = resources(name, "::EndpointConfig").values()
+    assert "EndpointConfigName" not in config["Properties"]
+    outputs: Any = emitted(name).main.template["Outputs"]
+    assert set(outputs) >= NAMES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_everything_that_can_be_tagged_is(name: str) -> None:
+    untagged = {"BucketPolicy", "ScalingPolicy", "Subscription"}
+    for stack in (emitted(name).base, emitted(name).main):
+        every: Any = stack.template["Resources"]
+        for each in every.values():
+            tags = each["Properties"].get("Tags", [])
+            assert tags or each["Type"].rpartition(":")[2] in untagged, each["Type"]
+            assert not tags or {"Key": "penstock:deployment", "Value": "support-bot"} in tags
+
+
+def test_adapters_lean_on_the_base_and_have_nothing_of_their_own() -> None:
+    components = resources("components-adapters", "::InferenceComponent")
+    base = components.pop("BaseComponent")["Properties"]
+    assert base["Specification"]["ComputeResourceRequirements"]["MinMemoryRequiredInMb"] == 1024
+    assert len(components) == 2
+    for adapter in components.values():
+        properties = adapter["Properties"]
+        specification = properties["Specification"]
+        assert specification["BaseInferenceComponentName"] == base["InferenceComponentName"]
+        assert set(specification) == {"BaseInferenceComponentName", "Container"}
+        assert "RuntimeConfig" not in properties
+        assert "BaseComponent" in adapter["DependsOn"]
+
+
+def test_a_sleeping_component_wakes_by_a_step() -> None:
+    (alarm,) = [
+        each["Properties"]
+        for each in resources("components-asleep", "::Alarm").values()
+        if each["Properties"]["MetricName"] == "NoCapacityInvocationFailures"
+    ]
+    assert alarm["AlarmActions"] == [{"Ref": "WakingPolicy"}]
+    assert alarm["Threshold"] == 1
+    policies = resources("components-asleep", "::ScalingPolicy")
+    kinds = {each["Properties"]["PolicyType"] for each in policies.values()}
+    assert kinds == {"TargetTrackingScaling", "StepScaling"}
+    (config,) = resources("components-asleep", "::EndpointConfig").values()
+    (variant,) = config["Properties"]["ProductionVariants"]
+    assert variant["ManagedInstanceScaling"]["MinInstanceCount"] == 0
+    assert "ModelName" not in variant
+
+
+def test_what_exists_already_is_used_and_not_made() -> None:
+    for name, role in (("realtime-role", ROLE), ("realtime-domain", DOMAIN.execution_role)):
+        stacks = emitted(name)
+        made: Any = stacks.base.template["Resources"]
+        assert set(made) == {"Bucket", "BucketPolicy"}
+        assert stacks.base.capabilities == ()
+        assert stacks.main.parameters["ExecutionRoleArn"] == role
+        assert "subnet-0a1b2c3d" in stacks.main.parameters["SubnetIds"]
+
+
+def test_the_execution_role_manages_nothing() -> None:
+    for name in CASES:
+        roles: Any = emitted(name).base.template["Resources"]
+        text = json.dumps(roles.get("ExecutionRole", {}))
+        assert "sagemaker:" not in text
+        assert "PassRole" not in text
+
+
+def test_the_shipped_model_travels_as_an_archive() -> None:
+    (upload,) = emitted("realtime-shipped").uploads
+    with tarfile.open(fileobj=io.BytesIO(upload_bytes(upload))) as archive:
+        assert {"config.json", "model.safetensors"} <= set(archive.getnames())
+    assert upload.key.startswith("support-bot/")
+
+
+def test_names_of_components_are_fit_and_never_shared() -> None:
+    names = ["a.b", "a-b", "a_b", "base", "x" * 63, "x" * 62 + "y"]
+    manifest = manifest_of(
+        target={"mode": "components"},
+        adapters=dict.fromkeys(names, "s3://adapters/a.tar.gz"),
+    )
+    every: Any = emit(manifest, Observed("us-east-1")).main.template["Resources"]
+    given = [
+        each["Properties"]["InferenceComponentName"]
+        for each in every.values()
+        if each["Type"] == "AWS::SageMaker::InferenceComponent"
+    ]
+    assert len(set(given)) == len(names) + 1
+    assert max(map(len, given)) <= 63
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [
+        ({"target": {"mode": "serverless"}}, "needs a GPU"),
+        ({"adapters": {"org-a": "s3://a/a.tar.gz"}}, "adapters cannot be served"),
+        ({"engine": {"kind": "tgi"}}, "cannot be served in target.mode"),
+        ({"engine": {"extra_args": ["--allowed-origins", "a", "b"]}}, "has 2 values"),
+        ({"target": {"instances": ["p4de.24xlarge2"]}}, ""),
+        ({"engine": {"tensor_parallel": 4}}, "more than the 1 GPUs"),
+    ],
+)
+def test_what_cannot_be_is_refused(sections: dict[str, Any], why: str) -> None:
+    manifest = manifest_of(**sections)
+    if not why:
+        assert emit(manifest, Observed("us-east-1"))
+        return
+    with pytest.raises(UserError, match=why):
+        emit(manifest, Observed("us-east-1"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "what"),
+    [
+        ({"scale": {"min": 0}}, "does not scale to zero"),
+        ({"engine": {"replicas": 2}}, "engine.replicas has no effect"),
+        ({"target": {"hub_token": "${env:HF_TOKEN}"}}, "which SageMaker cannot read"),
+        ({"target": {"network": {"subnets": ["subnet-1"]}}}, "and not both"),
+        ({"target": {"copy_memory_mib": 2048}}, "has no effect on target.mode realtime"),
+        (
+            {"target": {"mode": "components"}, "adapters": {"org-a": "./here"}},
+            "is not in S3",
+        ),
+        ({"target": {"kind": "ecs", "domain": "d-abc"}}, "no effect on target.kind ecs"),
+        ({"target": {"kind": "eks"}, "engine": {"kind": "lmi"}}, "is a container of SageMaker"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_validate(sections: dict[str, Any], what: str) -> None:
+    target = {"kind": "sagemaker"} | sections.get("target", {})
+    manifest = Manifest.model_validate({"model": {"id": "a/b"}} | sections | {"target": target})
+    assert any(what in flaw.what for flaw in check(manifest))
+
+
+def test_templates_need_no_boto3() -> None:
+    code = "import sys, penstock.targets.sagemaker.stacks; sys.exit('boto3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
