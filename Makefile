@@ -71,6 +71,10 @@ bench: $(BIN)/.penstock-dev  ## Measure the gateway beside nginx and vllm-router
 	$(BIN)/python -m bench.gateway $(BENCH)
 	$(BIN)/python -m bench.turns
 
+.PHONY: rehearse
+rehearse: $(BIN)/.penstock-dev  ## Rehearse a deployment to AWS on this machine (ARGS='--fault quota')
+	@$(BIN)/penstock rehearse $(ARGS)
+
 .PHONY: plan-accuracy
 plan-accuracy: $(BIN)/.penstock-dev  ## How near plans come to measurements they were not fitted to
 	@$(BIN)/python -m bench.plan_accuracy $(ARGS)

@@ -30,13 +30,24 @@ class Account:
     """Clients, orders and waiting."""
 
     def __init__(self, said: dict[str, str]) -> None:
+        self.said = said
         self.url, self.region = said["url"], said["region"]
+        self._clients: dict[str, Any] = {}
         self.credentials = {
             "aws_access_key_id": said["access_key"],
             "aws_secret_access_key": said["secret_key"],
         }
 
     def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._client(service)
+        return self._clients[service]
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def _client(self, service: str) -> Any:
         return boto3.client(
             service,
             region_name=self.region,
@@ -46,7 +57,7 @@ class Account:
         )
 
     def order(self, name: str, wish: Any = None, method: str = "POST") -> Any:
-        answer = httpx.request(method, f"{self.url}/_rehearsal/{name}", json=wish)
+        answer = httpx.request(method, f"{self.url}/_rehearsal/{name}", json=wish, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

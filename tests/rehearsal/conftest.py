@@ -9,13 +9,25 @@ from pathlib import Path
 import pytest
 from tests.rehearsal.account import Account
 
+SCALE = 240
+"""AWS's seconds in one of the test's."""
+
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder: Path = tmp_path_factory.mktemp("rehearsal")
     with (folder / "stderr.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "penstock.rehearsal", "--state", str(folder), "--with-parent"],
+            [
+                sys.executable,
+                "-m",
+                "penstock.rehearsal",
+                "--state",
+                str(folder),
+                "--with-parent",
+                "--scale",
+                str(SCALE),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -24,7 +36,9 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     assert process.stdout
     line = process.stdout.readline()
     assert line, (folder / "stderr.log").read_text()
-    yield Account(json.loads(line))
+    account = Account(json.loads(line))
+    yield account
+    account.close()
     process.stdin.close()
     assert process.wait(30) == 0
     process.stdout.close()

@@ -46,5 +46,6 @@ def test_from_a_change_set_to_an_answer_and_back(aws: Account) -> None:
     assert chat.json()["choices"][0]["message"]["content"]
 
     assert aws.destroy("thread")["StackStatus"] == "DELETE_COMPLETE"
-    left = [each for each in aws.order("inventory", method="GET") if "thread" in each["name"]]
-    assert left == []
+    left = aws.order("inventory", method="GET")
+    named = [each["type"] for each in left if "thread" in each["name"]]
+    assert named == ["AWS::Logs::LogGroup"]  # SageMaker leaves it, as in AWS

@@ -67,6 +67,10 @@ COMMANDS = {
     "usage": Entry("penstock.cli.usage", "Show what was used, or export the ledger's entries."),
     "audit": Entry("penstock.cli.audit", "Check an audit for what was altered, or show it."),
     "tools": Entry("penstock.cli.tools", "List, call or test the tools of a manifest."),
+    "rehearse": Entry(
+        "penstock.cli.rehearse",
+        "Rehearse a deployment to AWS on this machine, from change set to deletion.",
+    ),
     "schema": Entry("penstock.cli.schema", "Print the JSON Schema of penstock.yaml."),
 }
 

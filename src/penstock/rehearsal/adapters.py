@@ -14,7 +14,7 @@ from penstock.engines.embedded.__main__ import SHIPPED_FOLDER
 MODULES = ("self_attn.q_proj", "self_attn.v_proj")
 
 
-def archive(seed: int, *, rank: int = 4, strength: float = 0.3) -> bytes:
+def archive(seed: int, *, rank: int = 4, strength: float = 0.1) -> bytes:
     """Return a .tar.gz as SageMaker wants it: the adapter's two files at its root."""
     shape = json.loads((SHIPPED_FOLDER / "config.json").read_text())
     random, hidden = np.random.default_rng(seed), shape["hidden_size"]

@@ -176,7 +176,7 @@ class Components:
     def _check_adapter(self, given: Parameters, specification: Parameters, base: str) -> Component:
         if base not in self._estate.components:
             raise invalid(f'Could not find inference component "{base}".')
-        if self._estate.components[base].status != "InService":
+        if self._estate.components[base].status not in {"InService", "Updating"}:
             raise invalid(f'Base inference component "{base}" is not InService.')
         if "ComputeResourceRequirements" in specification or "RuntimeConfig" in given:
             raise invalid(
