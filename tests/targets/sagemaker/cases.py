@@ -30,6 +30,19 @@ CASES: dict[str, dict[str, Any]] = {
         "engine": {"tensor_parallel": 2, "extra_args": ["--seed", "7"]},
     },
     "realtime-lmi": {"engine": {"kind": "lmi", "max_sequences": 32}},
+    "realtime-tgi": {
+        "engine": {"kind": "tgi"},
+        "model": {"id": "meta-llama/Llama-2-7b-chat-hf", "context": 4096, "quantization": "nf4"},
+    },
+    "realtime-triton": {"engine": {"kind": "triton", "max_sequences": 16}},
+    "async-triton": {"target": {"mode": "async"}, "engine": {"kind": "triton"}},
+    "components-tgi": {"target": {"mode": "components"}, "engine": {"kind": "tgi"}},
+    "serverless-own-image": {
+        "target": {
+            "mode": "serverless",
+            "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/on-cpus:1",
+        }
+    },
     "realtime-own-image": {
         "target": {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"}
     },

@@ -5,10 +5,11 @@ import json
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.targets.sagemaker.cases import CASES, DOMAIN, ROLE, emitted, manifest_of
+from tests.targets.sagemaker.cases import ADAPTERS, CASES, DOMAIN, ROLE, emitted, manifest_of
 
 from penstock.ground.errors import UserError
 from penstock.manifest.checks import check
@@ -100,6 +101,33 @@ def test_the_shipped_model_travels_as_an_archive() -> None:
     assert upload.key.startswith("support-bot/")
 
 
+def test_triton_gets_its_repository_with_the_adapters(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"r": 16}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    manifest = manifest_of(
+        engine={"kind": "triton", "max_sequences": 16, "prefix_caching": False},
+        adapters={"org-a": str(tmp_path)},
+    )
+    (upload,) = emit(manifest, Observed("us-east-1")).uploads
+    assert upload.key.endswith("/model_repository.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(upload_bytes(upload))) as archive:
+        files = {name: archive.extractfile(name) for name in archive.getnames()}
+        read = {name: file.read() for name, file in files.items() if file}
+    assert b'backend: "vllm"' in read["Qwen3-0.6B/config.pbtxt"]
+    arguments = json.loads(read["Qwen3-0.6B/1/model.json"])
+    assert arguments["model"] == "Qwen/Qwen3-0.6B"
+    assert arguments["max_model_len"] == 4096
+    assert arguments["max_num_seqs"] == 16
+    assert arguments["enable_lora"] is True
+    assert arguments["max_lora_rank"] == 16
+    assert arguments["enable_prefix_caching"] is False
+    assert "tool_call_parser" not in arguments
+    folder = "Qwen3-0.6B/1/adapters/org-a"
+    loras = json.loads(read["Qwen3-0.6B/1/multi_lora.json"])
+    assert loras == {"org-a": f"/opt/ml/model/{folder}"}
+    assert read[f"{folder}/adapter_model.safetensors"] == b"weights"
+
+
 def test_names_of_components_are_fit_and_never_shared() -> None:
     names = ["a.b", "a-b", "a_b", "base", "x" * 63, "x" * 62 + "y"]
     manifest = manifest_of(
@@ -121,7 +149,18 @@ def test_names_of_components_are_fit_and_never_shared() -> None:
     [
         ({"target": {"mode": "serverless"}}, "needs a GPU"),
         ({"adapters": {"org-a": "s3://a/a.tar.gz"}}, "adapters cannot be served"),
-        ({"engine": {"kind": "tgi"}}, "cannot be served in target.mode"),
+        ({"engine": {"kind": "triton"}, "target": {"mode": "components"}}, "cannot be served in"),
+        ({"engine": {"kind": "triton"}, "model": {"id": "s3://a/b"}}, "cannot serve s3://a/b"),
+        ({"engine": {"kind": "triton"}, "adapters": {"a": "./nowhere"}}, "is no folder here"),
+        (
+            {"target": {"mode": "components"}, "engine": {"kind": "tgi"}, "adapters": ADAPTERS},
+            "TGI serves no adapters",
+        ),
+        (
+            {"target": {"mode": "serverless", "image": "x", "domain": "d-a"}},
+            "has no network of yours",
+        ),
+        ({"model": {"id": "a/b", "quantization": "nf4"}}, "cannot be served by vLLM"),
         ({"engine": {"extra_args": ["--allowed-origins", "a", "b"]}}, "has 2 values"),
         ({"target": {"instances": ["p4de.24xlarge2"]}}, ""),
         ({"engine": {"tensor_parallel": 4}}, "more than the 1 GPUs"),

@@ -15,11 +15,14 @@ from penstock.ground.errors import ManifestError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
 from penstock.targets.aws.stack import DEPLOYMENT_TAG, VERSION_TAG, Observed, Upload
 from penstock.targets.sagemaker import servers
-from penstock.targets.sagemaker.machine import Machine, pick_machine
+from penstock.targets.sagemaker.machine import NO_MACHINE, Machine, pick_machine
+from penstock.targets.sagemaker.triton import pack_files, repository, triton_environment
 
 SUPPORTED = {
     "vllm": ("realtime", "components", "async"),
     "lmi": ("realtime", "components", "async"),
+    "tgi": ("realtime", "components", "async"),
+    "triton": ("realtime", "async"),
 }
 """Which modes an engine can be served in."""
 
@@ -120,14 +123,8 @@ def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployme
     """
     mode, kind = manifest.target.mode or "realtime", manifest.engine_kind
     _refuse(manifest, mode, kind)
-    artifact = _artifact(manifest)
-    source = servers.MODEL_PLACE if artifact else manifest.model.id
-    machine = pick_machine(manifest, hub_cache)
-    shared = 1 if mode == "components" else machine.copies
-    if kind == "lmi":
-        environment = servers.lmi_environment(manifest, source, machine.gpus_per_copy)
-    else:
-        environment = servers.vllm_environment(manifest, source, machine.gpus_per_copy, shared)
+    machine = NO_MACHINE if mode == "serverless" else pick_machine(manifest, hub_cache)
+    packed = _triton(manifest, machine.gpus_per_copy) if kind == "triton" else _artifact(manifest)
     image = None if manifest.target.image else image_of(kind)
     return Deployment(
         manifest=manifest,
@@ -136,8 +133,10 @@ def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployme
         machine=machine,
         image=image.uri(observed.region) if image else str(manifest.target.image),
         inference_ami=manifest.target.inference_ami or (image.inference_ami if image else ""),
-        environment=servers.hub_token(environment, manifest.target.hub_token),
-        artifact=artifact,
+        environment=servers.hub_token(
+            _environment(manifest, machine, packed), manifest.target.hub_token
+        ),
+        artifact=packed,
     )
 
 
@@ -147,23 +146,56 @@ def _refuse(manifest: Manifest, mode: str, kind: str) -> None:
             f"target.kind {manifest.target.kind} has no templates",
             fix="Set target.kind: sagemaker",
         )
-    if mode == "serverless":
+    if mode == "serverless" and not manifest.target.image:
         raise ManifestError(
             f"engine.kind {kind} needs a GPU, and SageMaker's serverless inference has none",
             why="serverless containers have at most 6,144 MB of memory and CPUs alone",
-            fix="Set target.mode: components with scale.min: 0, which costs nothing while idle",
+            fix="Set target.mode: components with scale.min: 0, or target.image to one for CPUs",
         )
-    if mode not in SUPPORTED.get(kind, ()):
+    if mode == "serverless" and (manifest.target.network.subnets or manifest.target.domain):
         raise ManifestError(
-            f"engine.kind {kind} cannot be served in target.mode {mode} yet",
+            "target.mode serverless has no network of yours",
+            why="SageMaker runs serverless containers outside of any VPC",
+            fix="Remove target.network and target.domain, or set another mode",
+        )
+    if mode != "serverless" and mode not in SUPPORTED.get(kind, ()):
+        raise ManifestError(
+            f"engine.kind {kind} cannot be served in target.mode {mode}",
             fix="Set engine.kind: vllm",
         )
-    if manifest.adapters and mode != "components":
+    if manifest.adapters and kind == "tgi":
+        raise ManifestError("TGI serves no adapters on SageMaker", fix="Set engine.kind: vllm")
+    if manifest.adapters and mode != "components" and kind != "triton":
         raise ManifestError(
             f"adapters cannot be served in target.mode {mode}",
             why="SageMaker loads an adapter as an inference component of its own",
             fix="Set target.mode: components",
         )
+
+
+def _environment(
+    manifest: Manifest, machine: Machine, artifact: Artifact | None
+) -> Mapping[str, str]:
+    """The container's variables, without the Hub's token."""
+    gpus, kind = machine.gpus_per_copy, manifest.engine_kind
+    source = servers.MODEL_PLACE if artifact else manifest.model.id
+    if kind == "triton":
+        return triton_environment(manifest)
+    if kind == "tgi":
+        return servers.tgi_environment(manifest, source, gpus)
+    if kind == "lmi":
+        return servers.lmi_environment(manifest, source, gpus)
+    shared = 1 if manifest.target.mode == "components" else machine.copies
+    return servers.vllm_environment(manifest, source, gpus, shared)
+
+
+def _triton(manifest: Manifest, gpus: int) -> Artifact:
+    found = repository(manifest, gpus)
+    digest = hashlib.sha256()
+    for path, content in found.items():
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    key = f"{manifest.name}/{digest.hexdigest()[:16]}/model_repository.tar.gz"
+    return Artifact(bucket_key=key, upload=Upload(key, lambda: pack_files(found)))
 
 
 def _artifact(manifest: Manifest) -> Artifact | None:

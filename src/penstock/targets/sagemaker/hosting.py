@@ -11,6 +11,8 @@ from penstock.targets.sagemaker.deployment import Artifact, Deployment
 
 VARIANT = "AllTraffic"
 """The name of the one production variant."""
+MOST_MEMORY_MB = 6144
+"""The most that serverless inference gives."""
 START_S, DOWNLOAD_S = 1800, 3600
 """How long a container may take to answer its first ping, and its model to arrive."""
 
@@ -40,12 +42,12 @@ def hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSObject]:
         KmsKeyId=volume_key(deployment),
         AsyncInferenceConfig=async_config(deployment) if asynchronous else NoValue,
     )
+    options = {"RetainAllVariantProperties": True, "DeploymentConfig": _roll_out(rollback)}
     endpoint = sagemaker.Endpoint(
         "Endpoint",
         EndpointName=deployment.stack,
         EndpointConfigName=GetAtt(config, "EndpointConfigName"),
-        RetainAllVariantProperties=True,
-        DeploymentConfig=_roll_out(rollback),
+        **({} if deployment.mode == "serverless" else options),
     )
     told = async_topics(deployment) if asynchronous else []
     return [*told, model(deployment), config, endpoint]
@@ -89,6 +91,8 @@ def network(deployment: Deployment) -> object:
 def variant(deployment: Deployment, **more: object) -> sagemaker.ProductionVariant:
     """The production variant: which machines, how many to begin with, with what driver."""
     machine = deployment.machine
+    if deployment.mode == "serverless":
+        return _serverless(deployment, **more)
     made = sagemaker.ProductionVariant(
         VariantName=VARIANT,
         InstanceType=machine.type,
@@ -103,6 +107,15 @@ def variant(deployment: Deployment, **more: object) -> sagemaker.ProductionVaria
     if deployment.inference_ami and machine.gpus:
         made.InferenceAmiVersion = deployment.inference_ami
     return made
+
+
+def _serverless(deployment: Deployment, **more: object) -> sagemaker.ProductionVariant:
+    most = sagemaker.ServerlessConfig(
+        MemorySizeInMB=MOST_MEMORY_MB, MaxConcurrency=min(deployment.manifest.scale.max, 200)
+    )
+    return sagemaker.ProductionVariant(
+        VariantName=VARIANT, InitialVariantWeight=1, ServerlessConfig=most, **more
+    )
 
 
 def volume_key(deployment: Deployment) -> object:

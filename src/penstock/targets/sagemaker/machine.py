@@ -28,6 +28,8 @@ class Machine:
         return max(self.gpus // max(self.gpus_per_copy, 1), 1)
 
 
+NO_MACHINE = Machine("", 0, 0, has_own_disks=True)
+"""What serverless inference runs on."""
 _WITHOUT_DISKS = ("p3.", "g3.", "c5.", "c6i.", "c7i.", "m5.", "m6i.", "m7i.", "r5.", "r6i.")
 """Families without instance storage; others refuse a KMS key of their volumes (API reference of
 CreateEndpointConfig, `KmsKeyId`)."""

@@ -22,6 +22,9 @@ def outputs(deployment: Deployment) -> Iterator[Output]:
     if deployment.mode == "async":
         yield Output("CurlExample", Value=Sub(_async_example(deployment)))
         return
+    if deployment.manifest.engine_kind in ("tgi", "triton"):
+        yield Output("CurlExample", Value=Sub(_invoke_example(deployment)))
+        return
     base = _openai_url(deployment)
     yield Output("OpenAIBaseUrl", Value=Sub(base))
     call = (
@@ -44,6 +47,25 @@ def _openai_url(deployment: Deployment) -> str:
     if deployment.mode == "components":
         url += f"/inference-components/{deployment.base_component}"
     return f"{url}/openai/v1"
+
+
+def _invoke_example(deployment: Deployment) -> str:
+    """For engines that SageMaker's OpenAI route is not known to reach."""
+    question = (
+        '{"text_input":"Hello","parameters":{"max_tokens":50}}'
+        if deployment.manifest.engine_kind == "triton"
+        else '{"inputs":"Hello","parameters":{"max_new_tokens":50}}'
+    )
+    component = (
+        f" --inference-component-name {deployment.base_component}"
+        if deployment.mode == "components"
+        else ""
+    )
+    return (
+        "aws sagemaker-runtime invoke-endpoint --region ${AWS::Region} "
+        f"--endpoint-name {deployment.stack}{component} --content-type application/json "
+        f"--cli-binary-format raw-in-base64-out --body '{question}' /dev/stdout"
+    )
 
 
 def _async_example(deployment: Deployment) -> str:

@@ -19,7 +19,7 @@ SCALE_IN_S, SCALE_OUT_S = 300, 60
 def autoscaling(deployment: Deployment) -> list[AWSObject]:
     """Scalable target and policies; none where the number never changes."""
     scale = deployment.manifest.scale
-    if scale.min == scale.max:
+    if scale.min == scale.max or deployment.mode == "serverless":
         return []
     components = deployment.mode == "components"
     asynchronous = deployment.mode == "async"

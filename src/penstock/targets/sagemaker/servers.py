@@ -7,7 +7,7 @@ tried on a laptop is what is shipped. AWS's vLLM container turns `SM_VLLM_MAX_MO
 `OPTION_...`, some under names of its own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from penstock.engines.model_folder import ModelFacts
 from penstock.engines.vllm import VllmHost, vllm_launch
@@ -36,7 +36,7 @@ LMI_NAMES = {
 def vllm_environment(manifest: Manifest, source: str, gpus: int, copies: int) -> dict[str, str]:
     """The environment of AWS's vLLM container; `source` is empty for a model from S3."""
     env = {} if source == MODEL_PLACE else {"SM_VLLM_MODEL": source}
-    for flag, value in _flags(_arguments(manifest, source)):
+    for flag, value in vllm_flags(manifest, ModelFacts(source)):
         env["SM_VLLM_" + flag.removeprefix("--").replace("-", "_").upper()] = value
     if gpus > 1:
         env["SM_VLLM_TENSOR_PARALLEL_SIZE"] = str(gpus)
@@ -50,7 +50,7 @@ def vllm_environment(manifest: Manifest, source: str, gpus: int, copies: int) ->
 def lmi_environment(manifest: Manifest, source: str, gpus: int) -> dict[str, str]:
     """The environment of LMI: vLLM behind DJL Serving, in its asynchronous mode."""
     env = {"HF_MODEL_ID": source}
-    for flag, value in _flags(_arguments(manifest, source)):
+    for flag, value in vllm_flags(manifest, ModelFacts(source)):
         if flag == "--served-model-name":
             continue
         plain = "OPTION_" + flag.removeprefix("--").replace("-", "_").upper()
@@ -58,19 +58,36 @@ def lmi_environment(manifest: Manifest, source: str, gpus: int) -> dict[str, str
     return env | {"TENSOR_PARALLEL_DEGREE": str(gpus) if gpus else "max"}
 
 
-def _arguments(manifest: Manifest, source: str) -> Sequence[str]:
-    """What `vllm serve` would be given on a machine with GPUs."""
-    facts = ModelFacts(source)
-    launch = vllm_launch(manifest, facts, VllmHost(command=(), device="cuda"), port=8080)
-    return launch.argv[2:]
+TGI_QUANTIZATION = {"nf4": "bitsandbytes-nf4", "int8": "bitsandbytes"}
+"""Where TGI's name of a quantisation is another one."""
 
 
-def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each flag with its value, `true` where it has none.
+def tgi_environment(manifest: Manifest, source: str, gpus: int) -> dict[str, str]:
+    """The environment of TGI, which is in maintenance: it gets no new models."""
+    model, engine = manifest.model, manifest.engine
+    env = {"HF_MODEL_ID": source, "SM_NUM_GPUS": str(max(gpus, 1))}
+    if model.context:
+        env["MAX_TOTAL_TOKENS"] = str(model.context)
+        env["MAX_INPUT_TOKENS"] = str(model.context - 1)
+    if model.quantization != "none":
+        env["QUANTIZE"] = TGI_QUANTIZATION.get(model.quantization, model.quantization)
+    if model.dtype != "auto" and model.quantization == "none":
+        env["DTYPE"] = model.dtype
+    if model.revision:
+        env["REVISION"] = model.revision
+    if engine.max_sequences:
+        env["MAX_CONCURRENT_REQUESTS"] = str(engine.max_sequences)
+    return env
+
+
+def vllm_flags(manifest: Manifest, facts: ModelFacts) -> Iterator[tuple[str, str]]:
+    """Each flag that `vllm serve` gets on a machine with GPUs, `true` where it has no value.
 
     Raises:
-        ManifestError: a flag has several values, which an environment variable cannot carry.
+        ManifestError: a flag has several values, which a variable cannot carry.
     """
+    launch = vllm_launch(manifest, facts, VllmHost(command=(), device="cuda"), port=8080)
+    arguments = launch.argv[2:]
     taken: dict[str, list[str]] = {}
     flag = ""
     for argument in arguments:
