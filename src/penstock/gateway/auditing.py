@@ -137,8 +137,8 @@ class Auditing:
             lost = bool(wire)
             self._spool.append(END, pack_ended(now_s, names, end, b"", is_cut=lost))
 
-    def refused(self, caller: Caller, model: str, request_id: bytes) -> None:
-        """Record a request that was refused before it began."""
+    def refused(self, caller: Caller, model: str, request_id: bytes, outcome: str) -> None:
+        """Record a request that ended before it began."""
         if not self._spool.has_room:
             return  # its client is told, and metrics count it
         entry = AuditEntry(
@@ -148,7 +148,7 @@ class Auditing:
             caller.name,
             caller.key_id,
             model[:100],
-            outcome="refused",
+            outcome=outcome,
         )
         self._spool.append(WHOLE, msgspec.json.encode(entry))
 

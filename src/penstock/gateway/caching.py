@@ -23,9 +23,10 @@ from penstock.gateway.faults import fault_of
 from penstock.gateway.fields import ChatRequest, CompletionRequest
 from penstock.gateway.keeper import Place, Shelf
 from penstock.gateway.meters import Meters, counter, gauge
-from penstock.gateway.passage import Usage
+from penstock.gateway.passage import NOTHING, Usage
 from penstock.gateway.replay import stream_of
 from penstock.gateway.settings import CacheSettings
+from penstock.gateway.standing import Standing
 from penstock.ground import metrics
 from penstock.ground.clock import Clock
 from penstock.ground.errors import PenstockError
@@ -150,7 +151,7 @@ class Caching(Collector):
         client.write(body)
         client.finish()
 
-    def refuse(self, charge: Charge, client: Client, error: Exception) -> None:
+    def refuse(self, charge: Charge, client: Client, error: PenstockError) -> None:
         """End a request that no engine could be asked."""
         fault = fault_of(error)
         charge.settle("refused", None, 0, 0.0)
@@ -166,8 +167,8 @@ class Caching(Collector):
         self.counts[row] = self.counts.get(row, 0) + 1
 
 
-class Lookup:
-    """Stands for an answer until it is known whether one is kept. Satisfies `answer.Answer`."""
+class Lookup(Standing):
+    """Stands for an answer until it is known whether one is kept."""
 
     def __init__(
         self,
@@ -177,10 +178,9 @@ class Lookup:
         wanted: tuple[Asked, Place],
         proceed: Proceed,
     ) -> None:
+        super().__init__()
         self._cache, self._client, self._charge, self._proceed = cache, client, charge, proceed
         self._wanted = wanted
-        self._answer: Answer | None = None
-        self._paused = False
         self._task = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
@@ -191,40 +191,19 @@ class Lookup:
             if stored is not None:
                 self._cache.replay(client, charge, request, stored)
                 return
-            self._answer = self._cache.keep(client, charge, place, self._proceed)
-            if self._paused:
-                self._answer.pause()
+            self._hand_over(self._cache.keep(client, charge, place, self._proceed))
         except PenstockError as error:
             self._cache.refuse(charge, client, error)
         except Exception as error:
             log.exception("request %s failed", client.request_id.decode())
-            self._cache.refuse(charge, client, error)
+            charge.settle("failed", NOTHING, 0, 0.0)
+            client.fail(fault_of(error))
 
-    def cancel(self) -> None:
-        """Answer: the client has left."""
-        if self._answer is not None:
-            self._answer.cancel()
-        elif not self._task.done():
-            self._task.cancel()
-            self._charge.settle("client_gone", None, 0, 0.0)
+    def _cancel(self) -> None:
+        if self._task.cancel():
+            self._charge.settle("client_gone", NOTHING, 0, 0.0)
 
-    def expire(self) -> None:
-        """Answer: time is up."""
-        if self._answer is not None:
-            self._answer.expire()
-        elif not self._task.done():
-            self._task.cancel()
-            self._charge.settle("timeout", None, 0, 0.0)
+    def _expire(self) -> None:
+        if self._task.cancel():
+            self._charge.settle("timeout", NOTHING, 0, 0.0)
             self._client.fail(fault_of(TimeoutError()))
-
-    def pause(self) -> None:
-        """Answer: the client reads slowly."""
-        self._paused = True
-        if self._answer is not None:
-            self._answer.pause()
-
-    def resume(self) -> None:
-        """Answer: the client has caught up."""
-        self._paused = False
-        if self._answer is not None:
-            self._answer.resume()

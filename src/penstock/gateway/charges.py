@@ -16,7 +16,7 @@ from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.overspending import over_budget
-from penstock.gateway.passage import Usage
+from penstock.gateway.passage import NOTHING, Usage
 from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, RequestError
@@ -96,15 +96,17 @@ class Charges:
             self.clerk.used_s[caller.key_id] = now_s
         return charge
 
-    def refused(self, caller: Caller, model: str, request_id: bytes) -> None:
-        """Write a request that was refused into the ledger, and the audit."""
+    def refused(
+        self, caller: Caller, model: str, request_id: bytes, outcome: str = "refused"
+    ) -> None:
+        """Write a request that was refused, or never began, into the ledger and the audit."""
         if self.audit is not None:
-            self.audit.refused(caller, model, request_id)
+            self.audit.refused(caller, model, request_id, outcome)
         if self.slots is None or not self.slots.has_room:
             return
         text = request_id + caller.identity + _shortened(model) + b"\0"
         slot = self.slots.admit(text, 0, Price(), self.wall())
-        self.slots.settle(slot, End(_OUTCOME["refused"], False, 0, 0, 0, 0, 0.0))
+        self.slots.settle(slot, End(_OUTCOME[outcome], False, 0, 0, 0, 0, 0.0))
 
     def line(  # noqa: PLR0913  one parameter a column
         self,
@@ -134,7 +136,7 @@ class Charges:
         slot = self.slots.admit(text, 0, Price(), self.wall(), _KIND[kind])
         if note:
             self.slots.note(slot, note.encode(errors="replace"))
-        used = usage or _NOTHING
+        used = usage or NOTHING
         counts = used.prompt_tokens, used.cached_tokens, used.completion_tokens or 0
         self.slots.settle(slot, End(_OUTCOME[outcome], False, *counts, 0, seconds * 1000))
 
@@ -313,14 +315,10 @@ class Charge:
             return
         self.open, self.trip = False, None
         if outcome == "from_cache":
-            end, usage = self._from_cache(usage or _NOTHING, seconds), None
+            end, usage = self._from_cache(usage or NOTHING, seconds), None
         else:
             end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
         self.meter.settle(outcome, usage, passed_on, seconds)
-        for watcher in self.watchers:
-            watcher.ended(end)
-        if self.span is not None:
-            self.span.ended(end)
         tokens = end.prompt + end.completion
         for gate in self.gates:
             gate.leave(self.taken, tokens)
@@ -334,6 +332,10 @@ class Charge:
             charges.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
         if self.slot and charges.slots is not None:
             charges.slots.settle(self.slot, end)
+        if self.span is not None:
+            self.span.ended(end)
+        for watcher in self.watchers:  # last: who cannot take it down must not keep the rest
+            watcher.ended(end)
 
     def _end(self, outcome: int, usage: Usage | None, passed_on: int, seconds: float) -> End:
         prompt = cached = completion = 0
@@ -353,7 +355,8 @@ class Charge:
         completion, price = saved.completion_tokens or 0, self.route.price
         self.note(f"saved {saved.prompt_tokens}+{completion} tokens")
         whole = price.cost(saved.prompt_tokens, saved.cached_tokens, completion)
-        cost = ceil(whole * price.from_cache)
+        reserved = [t.amount for t in self.takes if t.purse.lease.unit == "usd"]
+        cost = min([ceil(whole * price.from_cache), *reserved])  # a turn has had many rounds
         return End(_OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
 
     async def next_round(self, body: bytes) -> None:
@@ -388,9 +391,6 @@ class Charge:
             return charges.take(purse, self.route, demand)
         except Short as short:
             raise over_budget(purse, short.amount, charges.wall()) from None
-
-
-_NOTHING = Usage(0, 0)
 
 
 def _shortened(name: str) -> bytes:

@@ -75,7 +75,7 @@ class Front:
             if model:  # the model's own limit must be asked for
                 for gate in caller.gates:
                     gate.put_back()
-            return self._wait(client, path, caller, body, empty)
+            return self._wait(client, path, (caller, model), body, empty)
         except PenstockError as error:
             self._charges.meters.refuse(fault_of(error).status)
             if caller is not None:
@@ -85,12 +85,10 @@ class Front:
             raise
 
     def _wait(
-        self, client: Client, path: bytes, caller: Caller, body: bytes, empty: Empty
+        self, client: Client, path: bytes, way: tuple[Caller, str], body: bytes, empty: Empty
     ) -> Answer:
-        def begin() -> Answer:
-            return self._enter(client, path, caller, body)
-
-        return Waiting(client, self._charges, begin, empty, caller)
+        begin = partial(self._enter, client, path, way[0], body)
+        return Waiting(client, self._charges, begin, empty, way)
 
     def _enter(self, client: Client, path: bytes, caller: Caller, body: bytes) -> Answer:
         """Do what `begin` does, for a caller that is known and had to wait."""
@@ -109,16 +107,24 @@ class Front:
     def _answer_routed(
         self, client: Client, path: bytes, way: tuple[Caller, str], request: Asked, body: bytes
     ) -> Answer:
-        """Answer at the first model of the trip whose limits let the request in."""
         caller, model = way
         if self._ways is None:
             raise AssertionError("a model with routing has ways")
         trip = self._ways.start(caller, model, request)
+        return self._answer_on(client, path, (caller, trip.route, trip), request, body)
+
+    def _answer_on(
+        self, client: Client, path: bytes, way: Way, request: Asked, body: bytes
+    ) -> Answer:
+        """Answer at the first model of the trip whose limits let the request in."""
+        caller, _, trip = way
+        if trip is None:
+            return self._answer(client, path, way, request, body)
         while True:
             try:
                 return self._answer(client, path, (caller, trip.route, trip), request, body)
             except LimitExceeded as error:
-                if isinstance(error, BudgetExceeded) or error.accounted or not trip.skip():
+                if isinstance(error, BudgetExceeded) or error.accounted or not trip.pass_over():
                     raise
 
     def _answer(
@@ -130,17 +136,19 @@ class Front:
         try:
             charge = self._charges.open(caller, route, client.request_id, demand)
         except (Short, Empty) as cause:
-            again = partial(self._answer, client, path, way, request, body)
-            return Waiting(client, self._charges, again, cause, caller)
+            again = partial(self._answer_on, client, path, way, request, body)
+            return Waiting(client, self._charges, again, cause, (caller, route.model))
         client.headers_out = limit_headers(caller)
-        if self._charges.tracer is not None:
-            operation = "chat" if path == CHAT else "text_completion"
-            about = (caller.name, route.model, operation, request.streams)
-            charge.trace(self._charges.tracer, About(client.headers, client.request_id, *about))
-        if trip is not None:
-            charge.trip = trip
-            trip.board(charge, client)
         try:
+            if self._charges.tracer is not None:
+                operation = "chat" if path == CHAT else "text_completion"
+                about = (caller.name, route.model, operation, request.streams)
+                charge.trace(
+                    self._charges.tracer, About(client.headers, client.request_id, *about)
+                )
+            if trip is not None:
+                charge.trip = trip
+                trip.board(charge, client)
             if self._charges.audit is not None:
                 client = self._charges.audit.begin(client, charge, path, body)
             if self._cache is not None:

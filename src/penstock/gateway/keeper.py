@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from penstock.chat.continuation import MARK_BYTES
 from penstock.gateway.answer import Client
 from penstock.gateway.charges import Charge
 from penstock.gateway.listening import Listener
@@ -116,4 +117,5 @@ def plain_answer(wire: bytes, end: End) -> bytes | None:
             "completion_tokens": end.completion,
             "total_tokens": end.prompt + end.completion,
         }
-    return msgspec.json.encode(answer)
+    body = msgspec.json.encode(answer)
+    return None if MARK_BYTES in body else body  # a continuation is for one client, once

@@ -39,6 +39,10 @@ class Usage(msgspec.Struct, frozen=True):
         return (details.cached_tokens or 0) if details else 0
 
 
+NOTHING = Usage()
+"""What was used for a request that no engine was asked for."""
+
+
 class _Event(msgspec.Struct):
     usage: Usage | None = None
     choices: list[msgspec.Raw] | None = None

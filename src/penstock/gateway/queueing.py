@@ -13,7 +13,9 @@ from penstock.gateway.faults import fault_of
 from penstock.gateway.fleet import Engine
 from penstock.gateway.line import Bounds, Line, Place
 from penstock.gateway.meters import Histogram, Meters, gauge, histogram
+from penstock.gateway.passage import NOTHING
 from penstock.gateway.settings import QueueSettings
+from penstock.gateway.standing import Standing
 from penstock.ground import metrics
 from penstock.ground.clock import Clock
 from penstock.ground.errors import PenstockError
@@ -39,36 +41,31 @@ def answer_in_turn(
     return queued if place.is_waiting else begin()
 
 
-class Queued:
-    """Stands for an answer until that can begin. Satisfies `answer.Answer` and `line.Waiter`.
+class Queued(Standing):
+    """Stands for an answer until that can begin. Satisfies `line.Waiter`.
 
     Its place is the charge's: whatever settles the charge gives the place back.
     """
 
-    __slots__ = ("_answer", "_begin", "_charge", "_client", "_meters", "_paused", "_since_s")
+    __slots__ = ("_begin", "_charge", "_client", "_meters", "_since_s")
 
     def __init__(
         self, client: Client, meters: Meters, charge: Charge, begin: Callable[[], Answer]
     ) -> None:
+        super().__init__()
         self._client, self._meters, self._charge, self._begin = client, meters, charge, begin
-        self._answer: Answer | None = None
-        self._paused = False
         self._since_s = time.perf_counter()
 
     def begin(self) -> None:
         """Waiter: the turn has come."""
         try:
-            self._answer = self._begin()
+            self._hand_over(self._begin())
         except PenstockError as error:
             self.refuse(error)
-            return
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())
             self._end("failed")
             self._client.fail(fault_of(error))
-            return
-        if self._paused:
-            self._answer.pause()
 
     def refuse(self, error: PenstockError) -> None:
         """Waiter: it was in vain."""
@@ -78,34 +75,14 @@ class Queued:
         self._client.fail(fault)
 
     def _end(self, outcome: str) -> None:
-        self._charge.settle(outcome, None, 0, time.perf_counter() - self._since_s)
+        self._charge.settle(outcome, NOTHING, 0, time.perf_counter() - self._since_s)
 
-    def cancel(self) -> None:
-        """Answer: the client has left, and gives its place back."""
-        if self._answer is not None:
-            self._answer.cancel()
-        else:
-            self._end("client_gone")
+    def _cancel(self) -> None:
+        self._end("client_gone")
 
-    def expire(self) -> None:
-        """Answer: time is up."""
-        if self._answer is not None:
-            self._answer.expire()
-        else:
-            self._end("timeout")
-            self._client.fail(fault_of(TimeoutError()))
-
-    def pause(self) -> None:
-        """Answer: the client reads slowly."""
-        self._paused = True
-        if self._answer is not None:
-            self._answer.pause()
-
-    def resume(self) -> None:
-        """Answer: the client has caught up."""
-        self._paused = False
-        if self._answer is not None:
-            self._answer.resume()
+    def _expire(self) -> None:
+        self._end("timeout")
+        self._client.fail(fault_of(TimeoutError()))
 
 
 class _Turn:

@@ -22,6 +22,7 @@ from penstock.gateway.route_meters import RouteMeters
 from penstock.gateway.routing.ring import Ring, first_with_room
 from penstock.gateway.shadows import Shadows, Target
 from penstock.ground.errors import EngineError, EngineUnavailable, StoreUnavailable
+from penstock.registry.gate import counts_at_once
 
 log = logging.getLogger("penstock.gateway")
 
@@ -106,6 +107,13 @@ class Trip:
             return False
         self._at += 1
         return True
+
+    def pass_over(self) -> bool:
+        """Leave the present leg for the next one that lets a request in; false where none does."""
+        while self.skip():
+            if self.is_open and ((gate := self.route.gate) is None or counts_at_once(gate)):
+                return True
+        return False
 
     def board(self, charge: Charge, client: Client | None) -> None:
         """The account is open: say in it, and to the client, what was decided."""
@@ -291,8 +299,8 @@ class Trip:
         charge, asking = self._charge, self._asking
         if charge is None or asking is None:
             return
+        charge.asked(lane.engine.number)
         if others:
-            charge.asked(lane.engine.number)
             winner = "first" if lane.engine is self._tried[0] else "second"
             self._crew.meters.hedged(self.route.model, winner)
         shadow = self._choice.manner.shadow

@@ -240,8 +240,7 @@ class TurnAnswer:
         self._told = self._paused = False
         self._unsent: list[bytes] = []
         self._task = asyncio.create_task(self._stream() if streams else self._plain())
-        # A task that is cancelled before it has begun runs none of its code.
-        self._task.add_done_callback(lambda _: run.settle("client_gone"))
+        self._task.add_done_callback(self._ended)
 
     async def _plain(self) -> None:
         try:
@@ -251,8 +250,6 @@ class TurnAnswer:
                         body = completion_of(event)
                         self._client.write(self._client.head(200, JSON, len(body)) + body)
                         self._client.finish()
-        except asyncio.CancelledError:
-            self._end_cancelled()
         except PenstockError as error:
             self._client.fail(fault_of(error))
         except Exception as error:
@@ -273,8 +270,6 @@ class TurnAnswer:
                         self._flush()
                         await self._client.drain()
             self._close()
-        except asyncio.CancelledError:
-            self._end_cancelled()
         except PenstockError as error:
             self._fail(error)
         except Exception as error:
@@ -313,8 +308,10 @@ class TurnAnswer:
         self._write(b"data: " + fault_of(error).body + b"\n\n")
         self._close()
 
-    def _end_cancelled(self) -> None:
-        if self._run.expired:  # else the client has left, and nobody is there to be told
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Close what is open: a task that is cancelled before it begins runs none of its code."""
+        self._run.settle("timeout" if self._run.expired else "client_gone")
+        if task.cancelled() and self._run.expired:  # else the client has left: nobody to be told
             self._fail(TimeoutError())
 
     def cancel(self) -> None:

@@ -116,6 +116,7 @@ class Upstream:
             trip.lost(error)
             raise
         finally:
+            self.unread += inbox.unread()
             trip.stop()
 
     async def _ask_engines(self, body: bytes) -> AsyncGenerator[bytes, None]:

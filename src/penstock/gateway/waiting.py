@@ -18,6 +18,7 @@ from penstock.gateway.demand import Demand
 from penstock.gateway.faults import fault_of
 from penstock.gateway.overspending import over_budget
 from penstock.gateway.ratelimits import limit_headers
+from penstock.gateway.standing import Standing
 from penstock.ground.errors import LimitExceeded, PenstockError
 from penstock.registry.counters.slices import Empty
 
@@ -28,8 +29,8 @@ T = TypeVar("T")
 log = logging.getLogger("penstock.gateway")
 
 
-class Waiting:
-    """Stands for an answer until that can begin. Satisfies `answer.Answer`."""
+class Waiting(Standing):
+    """Stands for an answer until that can begin."""
 
     def __init__(
         self,
@@ -37,66 +38,48 @@ class Waiting:
         charges: Charges,
         begin: Callable[[], Answer],
         cause: Short | Empty,
-        caller: Caller,
+        who: tuple[Caller, str],
     ) -> None:
-        self._client, self._charges, self._begin, self._caller = client, charges, begin, caller
-        self._answer: Answer | None = None
-        self._paused = False
+        """`who` asks for which model; it is empty where that is not read yet."""
+        super().__init__()
+        self._client, self._charges, self._begin = client, charges, begin
+        self._caller, self._model = who
         self._task = asyncio.create_task(self._wait(cause))
 
     async def _wait(self, cause: Short | Empty) -> None:
         try:
-            await self._begin_when_covered(cause)
+            self._hand_over(await self._begun(cause))
         except PenstockError as error:
             fault = fault_of(error)
             self._charges.meters.refuse(fault.status)
             if not error.accounted:
-                self._charges.refused(self._caller, "", self._client.request_id)
+                self._write("refused")
             self._client.headers_out = limit_headers(self._caller)
             self._client.fail(fault)
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())
             self._client.fail(fault_of(error))
 
-    async def _begin_when_covered(self, cause: Short | Empty) -> None:
+    async def _begun(self, cause: Short | Empty) -> Answer:
         for _ in range(_TRIES):
             await _learn(self._charges, cause)
             try:
-                self._answer = self._begin()
+                return self._begin()
             except (Short, Empty) as still:
                 cause = still
-                continue
-            if self._paused:
-                self._answer.pause()
-            return
         raise _undecided(self._charges, cause)
 
-    def cancel(self) -> None:
-        """Answer: the client has left."""
-        if self._answer is not None:
-            self._answer.cancel()
-        else:
-            self._task.cancel()
+    def _write(self, outcome: str) -> None:
+        self._charges.refused(self._caller, self._model, self._client.request_id, outcome)
 
-    def expire(self) -> None:
-        """Answer: time is up."""
-        if self._answer is not None:
-            self._answer.expire()
-        else:
-            self._task.cancel()
+    def _cancel(self) -> None:
+        if self._task.cancel():
+            self._write("client_gone")
+
+    def _expire(self) -> None:
+        if self._task.cancel():
+            self._write("timeout")
             self._client.fail(fault_of(TimeoutError()))
-
-    def pause(self) -> None:
-        """Answer: the client reads slowly."""
-        self._paused = True
-        if self._answer is not None:
-            self._answer.pause()
-
-    def resume(self) -> None:
-        """Answer: the client has caught up."""
-        self._paused = False
-        if self._answer is not None:
-            self._answer.resume()
 
 
 async def open_patiently(

@@ -91,13 +91,18 @@ class Gate:
             self.tokens.correct(taken, used)
 
 
-def enters_at_once(gate: Gate, tokens: int) -> bool:
-    """Count a request and begin it; false, with nothing taken, where that needs a wait."""
+def counts_at_once(gate: Gate) -> bool:
+    """Count a request; false, with nothing taken, where that needs a wait."""
     try:
-        if gate.request() is not None:
-            return False
+        return gate.request() is None
     except Empty as empty:
         empty.ask_later()
+        return False
+
+
+def enters_at_once(gate: Gate, tokens: int) -> bool:
+    """Count a request and begin it; false, with nothing taken, where that needs a wait."""
+    if not counts_at_once(gate):
         return False
     try:
         refused = gate.enter(tokens) is not None
