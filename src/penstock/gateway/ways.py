@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from msgspec import Raw
 
-from penstock.gateway.admission import Admission, model_at_limit
+from penstock.gateway.admission import Admission, Route, model_at_limit
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
 from penstock.gateway.demand import Asked as Request
@@ -32,6 +32,7 @@ from penstock.gateway.settings import ModelSettings, Settings
 from penstock.gateway.shadows import Shadows, Target
 from penstock.gateway.trip import Choice, Crew, Leg, Manner, Trip
 from penstock.ground.errors import LimitExceeded
+from penstock.registry.counters.slices import Empty
 from penstock.registry.records import Price
 
 _PLAIN = RoutingSettings()
@@ -48,16 +49,23 @@ class Ways:
         shadows = Shadows(charges, self.meters, settings.request_timeout_s)
         self._crew = Crew(charges, self.meters, shadows)
         self._models = {model.name: model for model in settings.models}
-        self._legs = {name: self._leg(model) for name, model in self._models.items()}
+        self._chains = {name: self._chain(model) for name, model in self._models.items()}
         self._manners = {name: self._manner(model) for name, model in self._models.items()}
 
-    def _leg(self, model: ModelSettings) -> Leg:
-        """Return the leg of a model, with what a budget must reserve for all that may answer."""
-        told, route = model.routing or _PLAIN, self._admission.routes[model.name]
-        chain = [self._admission.routes[name] for name in (model.name, *told.fallback)]
-        contexts = [each.context for each in chain]
+    def _chain(self, model: ModelSettings) -> tuple[Leg, ...]:
+        """Return the legs of a model and of those that stand in for it.
+
+        On whichever of them a request begins, a budget must reserve for all that may answer.
+        """
+        names = (model.name, *(model.routing or _PLAIN).fallback)
+        routes = [self._admission.routes[name] for name in names]
+        contexts = [each.context for each in routes]
         longest = None if None in contexts else max(c for c in contexts if c is not None)
-        route = replace(route, context=longest, ceiling=_dearest([r.price for r in chain]))
+        ceiling = _dearest([each.price for each in routes])
+        return tuple(self._leg(replace(each, context=longest, ceiling=ceiling)) for each in routes)
+
+    def _leg(self, route: Route) -> Leg:
+        told = self._models[route.model].routing or _PLAIN
         ring = Ring([engine.name for engine in route.engines]) if told.prefix else None
         return Leg(route, route.engines, ring, told.balance)
 
@@ -85,8 +93,17 @@ class Ways:
             Empty: the server of the counters must be asked.
         """
         own = self._admission.routes[asked]
-        if own.gate is not None and not own.engines and (refusal := own.gate.request()):
+        gate = own.gate if not own.engines else None
+        if gate is not None and (refusal := gate.request()):
             raise model_at_limit(asked, refusal)
+        try:
+            return self._opened(Trip(self._choose(caller, asked, request), self._crew))
+        except Empty:
+            if gate is not None:
+                gate.put_back()
+            raise
+
+    def _choose(self, caller: Caller, asked: str, request: Request) -> Choice:
         model, how, texts = asked, "direct", []
         told = self._models[asked].routing or _PLAIN
         if told.tiers:
@@ -97,7 +114,8 @@ class Ways:
             model, how = decision.tier.model, "tier"
             texts.append(decision.text)
             told = self._models[model].routing or _PLAIN
-        leg = self._legs[model]
+        chain = self._chains[model]
+        leg = chain[0]
         if told.arms:
             may = [a for a in told.arms if a.model is None or caller.may_use(a.model)]
             place = arm_of(caller.key_id, model, [(arm.name, arm.weight) for arm in may])
@@ -108,17 +126,17 @@ class Ways:
             if arm.engine is not None:
                 leg = leg._replace(engines=self._fleet.named([arm.engine]), ring=None)
             elif arm.model is not None:
-                leg, model = self._legs[arm.model], arm.model
+                chain, model = self._chains[arm.model], arm.model
+                leg = chain[0]
             told = self._models[model].routing or _PLAIN
-        stand_ins = [self._legs[name] for name in told.fallback if caller.may_use(name)]
-        if leg.engines != self._legs[model].engines:  # one engine alone: the others stand in
-            stand_ins.insert(0, self._legs[model])
+        stand_ins = [each for each in chain[1:] if caller.may_use(each.route.model)]
+        if leg.engines != chain[0].engines:  # one engine alone: the others stand in
+            stand_ins.insert(0, chain[0])
         raw = request.messages if isinstance(request, ChatRequest) else request.prompt
         legs, key = (leg, *stand_ins), 0
         if any(each.ring is not None for each in legs):
             key = key_of(caller.name, model, prefix_of(bytes(raw), told.prefix_bytes))
-        choice = Choice(asked, legs, self._manners[model], key, how, " ".join(texts))
-        return self._opened(Trip(choice, self._crew))
+        return Choice(asked, legs, self._manners[model], key, how, " ".join(texts))
 
     @staticmethod
     def _opened(trip: Trip) -> Trip:
