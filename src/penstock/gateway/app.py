@@ -129,7 +129,6 @@ class Cold:
         caller = None
         try:
             caller = self._tenant(request)
-            await self.invoker.admit(caller)
             work = self.invoker.invoke(
                 caller, await request.body(), new_request_id(), request.headers.raw
             )

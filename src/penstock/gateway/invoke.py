@@ -1,19 +1,22 @@
 """`POST /invoke`: one prompt in, one text out, as simple endpoints have it."""
 
+import asyncio
 from typing import NamedTuple
 
 import msgspec
 
 from penstock.gateway.admission import Admission
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charges
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.demand import bounded, demand_of
 from penstock.gateway.fields import read_chat
+from penstock.gateway.passage import NOTHING
 from penstock.gateway.spans import About, Headers
+from penstock.gateway.trip import Trip
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import open_patiently, patiently
 from penstock.gateway.ways import Ways
-from penstock.ground.errors import RequestError
+from penstock.ground.errors import PenstockError, RequestError, StoreUnavailable
 
 PATH = b"/invoke"
 
@@ -55,14 +58,6 @@ class Invoker:
         self._admission, self._charges, self._turns = admission, charges, turns
         self._ways = ways
 
-    async def admit(self, caller: Caller) -> None:
-        """Take one request from the limits of `caller`.
-
-        Raises:
-            LimitExceeded: one of them is used up.
-        """
-        await patiently(self._charges, lambda: self._admission.admit(caller))
-
     async def invoke(
         self, caller: Caller, body: bytes, request_id: bytes, headers: Headers = ()
     ) -> "Invoked":
@@ -73,40 +68,35 @@ class Invoker:
             LimitExceeded: a limit or a budget is reached.
             EngineError: no engine could answer.
         """
+        model = ""
         try:
-            request = msgspec.json.decode(body, type=InvokeRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestError("the body is wrong", why=str(error), code="invalid_body") from None
-        models = self._admission.models_of(caller)
-        if request.model is None and not models:
-            raise self._admission.no_such_model(caller, "")
-        name = models[0].name if request.model is None else request.model
-        route = await patiently(self._charges, lambda: self._admission.resolve(caller, name))
-        body = _chat_body(request, route.model)
-        chat = read_chat(body)
-        body = bounded(caller, chat, body)
-        trip = None
-        if route.routed and (ways := self._ways) is not None:
-            trip = await patiently(self._charges, lambda: ways.start(caller, name, chat))
-            route = trip.route
-        demand = demand_of(chat, body, route.context)
-        charge = await open_patiently(self._charges, caller, route, request_id, demand)
-        if self._charges.tracer is not None:
-            about = About(headers, request_id, caller.name, route.model, "chat")
-            charge.trace(self._charges.tracer, about)
-        audit, said = self._charges.audit, b""
-        witness = audit.begin_alone(request_id, charge, PATH, body) if audit else None
-        if trip is not None:
-            charge.trip = trip
-            trip.board(charge, None)
+            await patiently(self._charges, lambda: self._admission.admit(caller))
+            request = _read(body)
+            model = self._model(caller, request)
+            charge, trip, body = await self._open(caller, model, request, request_id)
+        except PenstockError:
+            self._charges.refused(caller, model, request_id)
+            raise
+        except asyncio.CancelledError:
+            self._charges.refused(caller, model, request_id, "client_gone")
+            raise
+        audit, witness, said = self._charges.audit, None, b""
         try:
+            if self._charges.tracer is not None:
+                about = About(headers, request_id, caller.name, charge.route.model, "chat")
+                charge.trace(self._charges.tracer, about)
+            if audit is not None:
+                witness = audit.begin_alone(request_id, charge, PATH, body)
+            if trip is not None:
+                charge.trip = trip
+                trip.board(charge, None)
             finished = await self._turns.ask(charge, body, request_id)
             said = msgspec.json.encode({"generated_text": finished.message.content})
-        except RequestError:
+        except (RequestError, StoreUnavailable):
             charge.settle("refused", None, 0, 0.0)  # before the turn began
             raise
         finally:
-            charge.settle("client_gone", None, 0, 0.0)  # cancelled before the turn began
+            charge.settle("client_gone", NOTHING, 0, 0.0)  # cancelled before the turn began
             if witness is not None:
                 witness.close(said)
         answer: dict[str, object] = {
@@ -115,6 +105,38 @@ class Invoker:
             "parameters": _without_none(msgspec.structs.asdict(request.parameters)),
         }
         return Invoked(answer, trip.text if trip is not None else "")
+
+    def _model(self, caller: Caller, request: InvokeRequest) -> str:
+        """Return the model that is asked for, or the caller's first."""
+        if request.model is not None:
+            return request.model
+        models = self._admission.models_of(caller)
+        if not models:
+            raise self._admission.no_such_model(caller, "")
+        return models[0].name
+
+    async def _open(
+        self, caller: Caller, model: str, request: InvokeRequest, request_id: bytes
+    ) -> tuple[Charge, Trip | None, bytes]:
+        """Open the account; returns it, the way to go, and the body of the chat request."""
+        route = await patiently(self._charges, lambda: self._admission.resolve(caller, model))
+        body = _chat_body(request, route.model)
+        chat = read_chat(body)
+        body = bounded(caller, chat, body)
+        trip = None
+        if route.routed and (ways := self._ways) is not None:
+            trip = await patiently(self._charges, lambda: ways.start(caller, model, chat))
+            route = trip.route
+        demand = demand_of(chat, body, route.context)
+        charge = await open_patiently(self._charges, caller, route, request_id, demand)
+        return charge, trip, body
+
+
+def _read(body: bytes) -> InvokeRequest:
+    try:
+        return msgspec.json.decode(body, type=InvokeRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("the body is wrong", why=str(error), code="invalid_body") from None
 
 
 def _chat_body(request: InvokeRequest, model: str) -> bytes:
