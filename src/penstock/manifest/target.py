@@ -76,3 +76,5 @@ class Target(Section):
         default=None, pattern=r"^[^@\s]+@[^@\s]+$", examples=["ops@example.com"]
     )
     """Address that alarms are sent to; AWS asks it to confirm once."""
+    usd_per_month: float | None = Field(default=None, gt=0, examples=[1500])
+    """Budget of the whole deployment, USD a month; `alarm_email` is told when it nears."""

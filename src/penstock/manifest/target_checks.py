@@ -16,6 +16,7 @@ SAGEMAKER_ONLY = (
     "copy_memory_mib",
     "kms_key",
     "alarm_email",
+    "usd_per_month",
 )
 """Fields of `target` that have an effect on `target.kind: sagemaker` alone."""
 SAGEMAKER_ENGINES = ("lmi", "tgi", "triton")
@@ -63,6 +64,9 @@ def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:
     if bool(target.network.subnets) != bool(target.network.security_groups):
         what = "target.network has subnets or security groups, and not both"
         yield Flaw(("target", "network"), what, "Give both: SageMaker takes them together.")
+    if target.usd_per_month and not target.alarm_email:
+        what = "target.usd_per_month has no effect: nobody is told"
+        yield Flaw(("target", "usd_per_month"), what, "Set target.alarm_email.")
     if target.hub_token and not target.hub_token.startswith("${secret:"):
         yield Flaw(
             ("target", "hub_token"),

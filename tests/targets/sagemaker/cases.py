@@ -20,7 +20,10 @@ UPDOWN, ASLEEP = {"min": 1, "max": 4}, {"min": 0, "max": 2}
 
 CASES: dict[str, dict[str, Any]] = {
     "realtime": {},
-    "realtime-scaled": {"scale": UPDOWN, "target": {"alarm_email": "ops@example.com"}},
+    "realtime-scaled": {
+        "scale": UPDOWN,
+        "target": {"alarm_email": "ops@example.com", "usd_per_month": 1500},
+    },
     "realtime-shipped": {"model": {"id": "embedded"}},
     "realtime-role": {"target": {"role": ROLE, "network": NETWORK}},
     "realtime-domain": {"target": {"domain": DOMAIN.id}},

@@ -36,7 +36,7 @@ def test_endpoint_configurations_have_no_name_and_clients_an_address(name: str) 
 
 @pytest.mark.parametrize("name", CASES)
 def test_everything_that_can_be_tagged_is(name: str) -> None:
-    untagged = {"BucketPolicy", "ScalingPolicy", "Subscription"}
+    untagged = {"BucketPolicy", "Budget", "ScalingPolicy", "Subscription"}
     for stack in (emitted(name).base, emitted(name).main):
         every: Any = stack.template["Resources"]
         for each in every.values():
@@ -180,6 +180,7 @@ def test_what_cannot_be_is_refused(sections: dict[str, Any], why: str) -> None:
     [
         ({"scale": {"min": 0}}, "does not scale to zero"),
         ({"engine": {"replicas": 2}}, "engine.replicas has no effect"),
+        ({"target": {"usd_per_month": 9}}, "nobody is told"),
         ({"target": {"hub_token": "${env:HF_TOKEN}"}}, "which SageMaker cannot read"),
         ({"target": {"network": {"subnets": ["subnet-1"]}}}, "and not both"),
         ({"target": {"copy_memory_mib": 2048}}, "has no effect on target.mode realtime"),

@@ -76,6 +76,11 @@ NEEDS = {
         "PutScalingPolicy DeleteScalingPolicy DescribeScalingPolicies",
         "*",
     ),
+    "AWS::Budgets::Budget": (
+        "budgets",
+        "ModifyBudget ViewBudget",
+        "arn:aws:budgets::*:budget/*",
+    ),
     "AWS::CloudWatch::Alarm": (
         "cloudwatch",
         "PutMetricAlarm DeleteAlarms DescribeAlarms TagResource UntagResource ListTagsForResource",

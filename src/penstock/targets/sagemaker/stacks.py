@@ -6,6 +6,7 @@ from troposphere import Parameter, Ref, Template
 
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.alarms import alarm, topic
+from penstock.targets.aws.budget import budget
 from penstock.targets.aws.dashboard import dashboard
 from penstock.targets.aws.stack import (
     DomainFacts,
@@ -76,6 +77,10 @@ def main_template(deployment: Deployment) -> Template:
         *(alarm(watch, actions) for watch in watches(deployment)),
         dashboard(deployment.stack, deployment.observed.region, list(graphs(deployment))),
     ]
+    target = deployment.manifest.target
+    if target.usd_per_month and target.alarm_email:
+        name = deployment.manifest.name
+        resources.append(budget(name, target.usd_per_month, target.alarm_email))
     for resource in resources:
         template.add_resource(resource)
     for output in outputs(deployment):
