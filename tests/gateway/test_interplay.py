@@ -19,8 +19,10 @@ from tests.fakes.gateway_engine import Act, Script, ScriptedEngine, scripted_eng
 from tests.gateway.gateway_process import ALICE, BOB, chat_body, key_settings
 from tests.gateway.registry_gateway import ADMIN, registry_settings
 from tests.gateway.test_audited import KEY, lines
+from tests.gateway.test_trip import Client
 
-from penstock.gateway.front import Front
+from penstock.gateway.answer import Answer
+from penstock.gateway.front import CHAT, Front
 from penstock.gateway.routing.settings import BreakerSettings, RoutingSettings, ShadowSettings
 from penstock.gateway.server import GatewayServer
 from penstock.gateway.settings import (
@@ -31,6 +33,9 @@ from penstock.gateway.settings import (
     Settings,
     TenantSettings,
 )
+from penstock.gateway.turns import TurnAnswer
+from penstock.gateway.waiting import Waiting
+from penstock.ground.errors import StoreUnavailable
 from penstock.registry.records import Budgets, Limits, Price
 from penstock.targets.local.ports import free_port
 from penstock.wiring.gateway import make_gateway
@@ -217,6 +222,8 @@ async def test_nothing_is_held_and_everything_is_on_the_books_once(
     assert len({row["request_id"] for row in rows}) == len(rows)
     assert len(asked) == sent
     assert all(row["tenant"] for row in asked)
+    computed = [row for row in asked if row["outcome"] != "from_cache"]
+    assert {row["cost_nano_usd"] for row in computed if not row["engine"]} == {0}
     unbilled = [row for row in rows if row["kind"] == "shadow"]
     assert {(row["tenant"], row["cost_nano_usd"]) for row in unbilled} <= {("", 0)}
     spent = sum(row["cost_nano_usd"] for row in asked if row["tenant"] == "bob")
@@ -226,3 +233,67 @@ async def test_nothing_is_held_and_everything_is_on_the_books_once(
     assert outcomes == {row["request_id"]: row["outcome"] for row in asked}
     assert len(audited) == sent
     assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+def begun(gateway: Running, key: str) -> tuple[Answer, Client]:
+    client = Client()
+    client.request_id = b"req-%d" % id(client)
+    body = msgspec.json.encode(chat_body(model="b", max_tokens=5))
+    return gateway.front.begin(client, CHAT, key.encode(), body), client
+
+
+async def test_who_is_ended_before_it_begins_is_told_and_on_the_books(
+    engines: dict[str, ScriptedEngine], tmp_path: Path
+) -> None:
+    engines["b"].play(STREAM)
+    async with served(everything(engines, tmp_path)) as gateway:
+        waiting, _ = begun(gateway, ALICE)  # its purse is empty yet
+        waiting.cancel()
+        late, told = begun(gateway, ALICE)
+        late.expire()
+        assert {type(waiting), type(late)} == {Waiting}
+        assert told.fault is not None
+        assert told.fault.status == 504
+        _, client = begun(gateway, ALICE)
+        await client.done.wait()
+        turn, told = begun(gateway, ALICE)
+        assert isinstance(turn, TurnAnswer)
+        turn.expire()
+        await asyncio.wait_for(told.done.wait(), 5)
+        assert told.fault is not None
+        assert told.fault.status == 504
+        slots = gateway.front._charges.slots
+        await until(lambda: slots is not None and slots.open == 0)
+        rows = await asyncio.to_thread(ledger, gateway.url)
+    outcomes = sorted(row["outcome"] for row in rows if row["kind"] == "request")
+    assert outcomes == ["client_gone", "complete", "timeout", "timeout"]
+    assert {row["model"] for row in rows} == {"b"}
+
+
+class FullSpool:
+    """Satisfies `auditing.Spooling`; takes nothing."""
+
+    has_room = False
+
+    def append(self, kind: int, payload: bytes) -> None:
+        raise StoreUnavailable("the audit cannot be written now")
+
+
+async def test_what_cannot_be_audited_holds_nothing(
+    engines: dict[str, ScriptedEngine], tmp_path: Path
+) -> None:
+    async with served(everything(engines, tmp_path)) as gateway:
+        charges, admission = gateway.front._charges, gateway.front._admission
+        assert charges.audit is not None
+        charges.audit._spool = FullSpool()
+        chat, invoke = chat_body(model="b", max_tokens=5), {"prompt": "hi", "model": "b"}
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {BOB}"}) as client:
+            answers = [
+                await client.post(f"{gateway.url}{path}", json=body)
+                for path, body in (("/v1/chat/completions", chat), ("/invoke", invoke))
+            ]
+        assert [each.status_code for each in answers] == [503, 503]
+        assert {each.gate.running for each in admission._accounts.values()} == {0}
+        assert {purse.reserved for purse in admission.purses()} == {0}
+        slots = charges.slots
+        await until(lambda: slots is not None and slots.open == 0)

@@ -80,6 +80,10 @@ MODELS = (
     _model("safe", A, routing={"fallback": ("b", "c")}),
     _model("limited", A, routing={"fallback": ("b",)}, limits=Limits(concurrent_requests=1)),
     _model("split", A, routing={"arms": _arms(("old", 3, "a", None), ("new", 1, "b", None))}),
+    _model("mild", ("a3",)),
+    _model("steep", A, routing={"fallback": ("mild", "c")}),
+    _model("few", ("b",), limits=Limits(requests_per_day=1)),
+    _model("crowded", A, routing={"fallback": ("few",)}, limits=Limits(concurrent_requests=1)),
     _model("rated", A, routing={"fallback": ("b",)}, limits=Limits(requests_per_day=2)),
     _model("auto-rated", (), routing={"tiers": TIERS}, limits=Limits(requests_per_day=2)),
     _model("thrice", ("a1", "a2", "a3", "b")),
@@ -380,6 +384,26 @@ def test_the_dearest_of_a_chain_is_reserved(stand: Stand) -> None:
     assert not engines["b"].asked
 
 
+def test_the_dearest_is_reserved_where_a_stand_in_begins(stand: Stand) -> None:
+    gateway, engines = stand
+    _down(gateway, "a1", "a2")
+    answer = gateway.chat("hi", POOR, model="steep", max_tokens=1000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert not engines["a3"].asked
+    assert _ask(gateway, "steep").json()["model"] == "a"
+
+
+def test_who_stands_in_for_a_model_at_its_limit_counts_it(stand: Stand) -> None:
+    gateway, engines = stand
+    for name in ("a1", "a2"):
+        engines[name].play([Act.WAIT, *plain(_said(name))])
+    with gateway.connect() as client:
+        body = json.dumps(chat_body(model="crowded")).encode()
+        client.send(raw_chat(body).replace(BOB.encode(), OWNER.encode()))
+        wait_until(lambda: engines["a1"].running + engines["a2"].running)
+        assert [_ask(gateway, "crowded").status_code for _ in range(2)] == [200, 429]
+
+
 def test_another_engine_of_the_model_may_go_on_with_a_turn(stand: Stand) -> None:
     gateway, engines = stand
     arm = _route(_ask(gateway, "engines", key=ALICE, tool_choice="none"))["arm"]
@@ -403,6 +427,17 @@ def test_a_turn_keeps_the_model_that_began_it(stand: Stand) -> None:
 
 
 # Hedges
+
+
+def test_the_ledger_names_who_answered_not_the_hedge_that_failed(stand: Stand) -> None:
+    gateway, engines = stand
+    engines["a1"].play([Act.WAIT, *plain(_said("a1"))])
+    engines["a2"].play([Act.DIE])
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(_ask, gateway, "hedged")
+        wait_until(lambda: engines["a2"].asked and not engines["a2"].running)
+        engines["a1"].release()
+        assert _entry(gateway, asking.result())["engine"] == "a1"
 
 
 @pytest.mark.parametrize("kind", ["plain", "stream", "turn"])
