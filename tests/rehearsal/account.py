@@ -9,7 +9,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
-ROLE = {
+ROLE: dict[str, Any] = {
     "Type": "AWS::IAM::Role",
     "Properties": {
         "AssumeRolePolicyDocument": {

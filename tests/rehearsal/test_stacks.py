@@ -57,7 +57,6 @@ def test_a_role_needs_a_capability(aws: Account) -> None:
         ("capacity", "InsufficientInstanceCapacity"),
         ("quota", "ResourceLimitExceeded"),
         ("health_check", "ping health check"),
-        ("memory", "ping health check"),
         ("download", "Failed to download model data"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from botocore import xform_name
+from botocore.exceptions import ClientError
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
@@ -55,6 +56,9 @@ class Service:
             return self._carry_out(name, request)
         except AwsError as error:
             return self.refusal(error)
+        except ClientError as error:  # of another service, asked on behalf of this one
+            said = error.response["Error"]
+            return self.refusal(AwsError("ValidationError", f"{said['Code']}: {said['Message']}"))
 
     def refusal(self, error: AwsError) -> Answer:
         """Write an error as this service's protocol does."""

@@ -3,6 +3,7 @@
 An `Api` says which call creates, changes and deletes a resource of a type and where its physical
 id and attributes are. Paths: `Role.Arn` is in the answer of the creating call, `=RoleName` in its
 parameters, `@ref` the physical id (`[@ref` in a list), `!x` the word x itself, `!yes` True.
+Properties `apart` are handed on by hooks, those for `later` by changes alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ class Api:
     lower: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     apart: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     tags: str = "Tags"
     tag_type: str = ""
@@ -132,7 +134,8 @@ class Api:
         model = client.meta.service_model.operation_model(_operation(client, call))
         try:
             handed = self.prepare(scene, wish) if self.prepare else wish
-            handed = {k: v for k, v in handed.items() if k not in self.apart}
+            without = self.apart if key is not None else self.apart | self.later
+            handed = {k: v for k, v in handed.items() if k not in without}
             if key is not None:  # a change names the resource and hands on what the call takes
                 known = {name.lower() for name in model.input_shape.members}
                 handed = {k: v for k, v in handed.items() if self.names.get(k, k).lower() in known}

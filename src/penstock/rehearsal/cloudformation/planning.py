@@ -191,16 +191,12 @@ class Planner:
                 Name=what.split(":", maxsplit=1)[0], WithDecryption=True
             )
             return str(answer["Parameter"]["Value"])
-        secret, _, key = what.partition(":SecretString:")
+        secret, _, key = what.partition(":SecretString")
         text = self._cloud.client("secretsmanager").get_secret_value(SecretId=secret)[
             "SecretString"
         ]
-        return str(parse_json(text)[key.split(":")[0]]) if key else str(text)
-
-
-def parse_json(text: str) -> Any:
-    """Return the JSON in a secret."""
-    return json.loads(text)
+        name = key.strip(":").split(":")[0]
+        return str(json.loads(text)[name]) if name else str(text)
 
 
 def order(resources: Mapping[str, Tree]) -> list[str]:

@@ -45,7 +45,8 @@ class Endpoints:
         self._check_quota(endpoint.name, config)
         endpoint.status, endpoint.modified, endpoint.failure = "Updating", now(), ""
         endpoint.deployment = given.get("DeploymentConfig", {})
-        self._cloud.in_background(lambda: self._exchange(endpoint, config), "update")
+        retain = bool(given.get("RetainAllVariantProperties"))
+        self._cloud.in_background(lambda: self._exchange(endpoint, config, retain), "update")
         return {"EndpointArn": endpoint.arn}
 
     def update_endpoint_weights_and_capacities(self, given: Parameters) -> Parameters:
@@ -135,7 +136,7 @@ class Endpoints:
     def _bring_up(self, endpoint: Endpoint, config: EndpointConfig) -> None:
         variants: dict[str, Variant] = {}
         try:
-            self._launch(endpoint, config, variants)
+            self._launch(endpoint, config, variants, {})
         except LaunchFailed as failed:
             _stop(variants)
             endpoint.status, endpoint.failure = "Failed", str(failed)
@@ -145,10 +146,11 @@ class Endpoints:
         if self._estate.endpoints.get(endpoint.name) is not endpoint:
             _stop(variants)  # deleted meanwhile
 
-    def _exchange(self, endpoint: Endpoint, config: EndpointConfig) -> None:
+    def _exchange(self, endpoint: Endpoint, config: EndpointConfig, retain: bool) -> None:
         new: dict[str, Variant] = {}
+        kept = {each.name: each.wanted for each in endpoint.variants.values() if retain}
         try:
-            self._launch(endpoint, config, new)
+            self._launch(endpoint, config, new, kept)
             self._watch_alarms(endpoint)
         except LaunchFailed as failed:
             _stop(new)
@@ -159,11 +161,16 @@ class Endpoints:
         endpoint.status, endpoint.modified = "InService", now()
 
     def _launch(
-        self, endpoint: Endpoint, config: EndpointConfig, into: dict[str, Variant]
+        self,
+        endpoint: Endpoint,
+        config: EndpointConfig,
+        into: dict[str, Variant],
+        counts: dict[str, int],
     ) -> None:
         self._launcher.provision(endpoint.name)
         for spec in config.variants:
-            name, count = spec["VariantName"], spec.get("InitialInstanceCount", 1)
+            name = spec["VariantName"]
+            count = counts[name] if name in counts else int(spec.get("InitialInstanceCount", 1))
             folder = self._cloud.folder / "engines" / endpoint.name / config.name / name
             copies = Copies(folder)
             into[name] = Variant(name, spec, count, copies, count)

@@ -75,6 +75,7 @@ KINDS = {
         attributes={"EndpointArn": "EndpointArn"},
         update="update_endpoint",
         delete="delete_endpoint", delete_by={"EndpointName": "=EndpointName"},
+        later=frozenset({"RetainAllVariantProperties", "ExcludeRetainedVariantProperties"}),
         name="EndpointName", after=_endpoint_up, gone=_endpoint_gone,
     ),
     "AWS::SageMaker::InferenceComponent": Api(
@@ -84,6 +85,7 @@ KINDS = {
         delete="delete_inference_component",
         delete_by={"InferenceComponentName": "=InferenceComponentName"},
         name="InferenceComponentName", apart=frozenset({"EndpointArn"}),
+        later=frozenset({"DeploymentConfig"}),
         after=_component_up, gone=_component_gone,
     ),
 }  # fmt: skip
