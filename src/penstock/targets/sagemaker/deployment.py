@@ -124,6 +124,11 @@ def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployme
     mode, kind = manifest.target.mode or "realtime", manifest.engine_kind
     _refuse(manifest, mode, kind)
     machine = NO_MACHINE if mode == "serverless" else pick_machine(manifest, hub_cache)
+    if not (machine.gpus or manifest.target.image):
+        raise ManifestError(
+            f"{machine.type} has no GPU that the catalogue knows, and the image needs one",
+            fix="Name another type in target.instances, or an image of yours in target.image",
+        )
     packed = _triton(manifest, machine.gpus_per_copy) if kind == "triton" else _artifact(manifest)
     image = None if manifest.target.image else image_of(kind)
     return Deployment(

@@ -21,9 +21,14 @@ Rendered by `penstock render`; it needs the AWS CLI (version 2) and credentials,
 | `destroy.sh` | deletes both stacks and what is in the bucket |
 | `workflows/` | both as GitHub Actions, signed in by OIDC: copy them to `.github/workflows` |
 
-    ./deploy.sh                      # apply
-    ./deploy.sh --no-execute-changeset   # only make the change sets, to look at them first
+    ./deploy.sh                          # apply
+    ./deploy.sh --no-execute-changeset   # once it stands: only make the change sets, to look at
     ./destroy.sh
+
+The workflows take the role in the repository's variable `AWS_DEPLOY_ROLE`. It needs what
+`penstock render --iam` prints. It trusts `token.actions.githubusercontent.com`
+(`sts:AssumeRoleWithWebIdentity`) for the audience `sts.amazonaws.com` and the subject
+`repo:OWNER/REPOSITORY:environment:production` alone.
 
 An endpoint costs money from its creation to its deletion, used or not. The region is {region}; the
 image's address belongs to it, so render anew for another one.

@@ -61,9 +61,11 @@ def _named(manifest: Manifest, catalogue: Catalogue, name: str) -> Machine:
     instance = catalogue.instances.get(name)
     if instance is None:
         return Machine(f"ml.{name}", 0, 0, not name.startswith(_WITHOUT_DISKS))
-    if not instance.on_sagemaker:
+    if not instance.on_sagemaker or instance.unsupported:
         raise UserError(
-            f"SageMaker does not offer {name}", fix="Name another type in target.instances."
+            f"{name} cannot be used",
+            why=instance.unsupported or "SageMaker does not offer it",
+            fix="Name another type in target.instances.",
         )
     engine = manifest.engine
     asked = engine.tensor_parallel if "tensor_parallel" in engine.model_fields_set else 0
