@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.fakes.marked import Marked
 from tests.vllm_engine import VllmEngines
 
@@ -15,11 +16,13 @@ from penstock.engines.vllm import VllmHost
 
 
 def pytest_configure() -> None:
-    """A shell starts background jobs with SIGINT ignored, and children inherit that.
-
-    Tests that press Ctrl-C would then press it in vain.
-    """
+    """A shell starts background jobs with SIGINT ignored: tests would press Ctrl-C in vain."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How fast examples are made and run says how busy the machine is, not what the code is worth.
+    settings.register_profile(
+        "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any-machine")
 
 
 @pytest.fixture
