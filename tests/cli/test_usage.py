@@ -3,7 +3,9 @@
 import csv
 import io
 
-from penstock.cli.usage import _write_csv
+import pytest
+
+from penstock.cli.usage import _show, _write_csv
 
 
 def test_names_that_clients_choose_are_no_formulas() -> None:
@@ -15,3 +17,17 @@ def test_names_that_clients_choose_are_no_formulas() -> None:
     assert [row["model"].removeprefix("'") for row in rows] == names
     assert [row["model"][0] == "'" for row in rows] == [True] * 5 + [False] * 3
     assert {row["cost_nano_usd"] for row in rows} == {"-1"}
+
+
+def test_the_table_is_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    _show(
+        [
+            {"tenant": "a" * 60, "model": "", "prompt_tokens": 123_456, "usd": 0.5},
+            {"tenant": "b", "model": "m" * 60, "prompt_tokens": 0, "usd": 12.0},
+        ]
+    )
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["tenant", "model", "prompt_tokens", "usd"],
+        ["a" * 60, "-", "123456", "0.500000"],
+        ["b", "m" * 60, "0", "12.000000"],
+    ]

@@ -31,11 +31,10 @@ def command(
     found = {path.stem: path for path in sorted(folder.glob("*.log"))}
     chosen = {one: path for one, path in found.items() if name in (None, one, one.split("-")[0])}
     if not chosen:
-        there = ", ".join(found) or "none"
         raise UserError(
-            f"there is no log {name}" if name else "there are no logs here",
-            why=f"there is {there}",
-            fix="Start a stack with `penstock up`",
+            f"there is no log {name}" if found else "there are no logs here",
+            why=f"there are {', '.join(found)}" if found else "",
+            fix="Name one of them" if found else "Start a stack with `penstock up`",
             where=str(folder),
         )
     write = _as_object if as_json else _with_name if len(chosen) > 1 else _alone

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
-from rich.table import Column, Table
 
 from penstock.cli.address import Url
 from penstock.cli.admin_client import AdminClient, AdminKey, find_admin
-from penstock.cli.output import AsJson, ExitCode, note, print_json, terminal
+from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.ground.errors import UserError
 from penstock.wiring.exports import write_parquet
 
@@ -62,7 +61,7 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     query = {name: value for name, value in given.items() if value}
     if export is not None:
         count = _export(_entries(client, query), export, output)
-        note(f"{count} requests")
+        note(f"{count} entries")
         return ExitCode.OK
     answer = client.ask("GET", "/usage", query={**query, "group_by": by})
     if as_json:
@@ -77,15 +76,15 @@ def _show(rows: list[dict[str, object]]) -> None:
     if not rows:
         note("Nothing was used.")
         return
-    table = Table(*(Column(name, no_wrap=True) for name in rows[0]), box=None)
-    for row in rows:
-        table.add_row(
-            *(
-                f"{value:.6f}" if name == "usd" else str(value) or "-"
-                for name, value in row.items()
-            )
-        )
-    terminal().print(table)
+    cells = [list(rows[0]), *([_cell(*item) for item in row.items()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print_text("  ".join(padded).rstrip())
+
+
+def _cell(name: str, value: object) -> str:
+    return f"{value:.6f}" if name == "usd" else str(value) or "-"
 
 
 def _entries(client: AdminClient, query: dict[str, str]) -> Iterator[dict[str, object]]:
