@@ -128,6 +128,39 @@ def test_an_update_replaces_changes_and_removes(aws: Account) -> None:
     assert aws.destroy("renewed")["StackStatus"] == "DELETE_COMPLETE"
 
 
+def test_everything_can_be_read_back(aws: Account) -> None:
+    template = one_model(EndpointName="read")
+    del template["Resources"]["Endpoint"], template["Outputs"]["EndpointName"]
+    stack = aws.deploy("read", template, Tags=[{"Key": "penstock:deployment", "Value": "read"}])
+    assert failures(aws, stack) == []
+    cloudformation, sagemaker = aws.client("cloudformation"), aws.client("sagemaker")
+    assert cloudformation.get_template(StackName="read")["TemplateBody"] == template
+    listed = cloudformation.list_stack_resources(StackName="read")["StackResourceSummaries"]
+    assert {each["LogicalResourceId"] for each in listed} == set(template["Resources"])
+    one = cloudformation.describe_stack_resource(StackName="read", LogicalResourceId="Model")
+    arn = one["StackResourceDetail"]["PhysicalResourceId"]
+    name = arn.rpartition("/")[2]
+    assert sagemaker.describe_model(ModelName=name)["ModelArn"] == arn
+    tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    assert tags == [{"Key": "penstock:deployment", "Value": "read"}]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=["penstock:deployment"])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "b"}]
+    config = sagemaker.list_endpoint_configs(NameContains="read")["EndpointConfigs"][0]
+    found = sagemaker.describe_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+    assert found["ProductionVariants"][0]["ModelName"] == name
+    summaries = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
+    assert "read" in {each["StackName"] for each in summaries}
+    assert len(cloudformation.list_change_sets(StackName="read")["Summaries"]) == 1
+    cloudformation.validate_template(TemplateBody=json.dumps(template))
+    protect = cloudformation.update_termination_protection
+    protect(StackName="read", EnableTerminationProtection=True)
+    with pytest.raises(ClientError, match="TerminationProtection"):
+        cloudformation.delete_stack(StackName="read")
+    protect(StackName="read", EnableTerminationProtection=False)
+    assert aws.destroy("read")["StackStatus"] == "DELETE_COMPLETE"
+
+
 def test_a_full_bucket_is_not_deleted_and_retained_ones_stay(aws: Account) -> None:
     template = bucket(BucketName="full")
     assert aws.deploy("full", template)["StackStatus"] == "CREATE_COMPLETE"

@@ -4,7 +4,6 @@ import io
 import json
 import struct
 import tarfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +37,6 @@ def archive(seed: int, *, rank: int = 4, strength: float = 0.1) -> bytes:
         _add(tar, "adapter_config.json", json.dumps(config).encode())
         _add(tar, "adapter_model.safetensors", _safetensors(tensors))
     return held.getvalue()
-
-
-def write(folder: Path, seed: int) -> Path:
-    """Write the archive to `folder`; returns its path."""
-    path = folder / f"adapter-{seed}.tar.gz"
-    path.write_bytes(archive(seed))
-    return path
 
 
 def _safetensors(tensors: dict[str, NDArray[np.float32]]) -> bytes:

@@ -70,11 +70,6 @@ class Copies:
             for engine in self._engines:
                 engine.unload_adapter(name)
 
-    def crash(self) -> None:
-        """Kill every engine as a fault would."""
-        for engine in self._engines:
-            engine.kill()
-
     def stop(self) -> None:
         """End every engine."""
         self.resize(0)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -69,11 +68,6 @@ class EngineProcess:
         self._leash.wait()
         if self._leash.stdout:
             self._leash.stdout.close()
-
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
-        self._leash.send_signal(signal.SIGQUIT)
-        self._leash.wait()
 
     def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         connection = self.connect()

@@ -19,7 +19,6 @@ class Metrics:
             lambda: deque(maxlen=MOST_POINTS)
         )
         self._lock = threading.Lock()
-        self.listeners: list[Callable[[str, str, Mapping[str, str], float], None]] = []
 
     def put(self, namespace: str, name: str, dimensions: Mapping[str, str], value: float) -> None:
         """Record a value that was measured now."""
@@ -28,8 +27,6 @@ class Metrics:
             points.append((self._clock(), value))
             while points[0][0] < self._clock() - DAY_S:
                 points.popleft()
-        for listener in self.listeners:
-            listener(namespace, name, dimensions, value)
 
     def values(
         self,

@@ -1,7 +1,6 @@
 """The stand-in for AWS, put together."""
 
 import threading
-from pathlib import Path
 
 from penstock.rehearsal.caches import Caches
 from penstock.rehearsal.cloud import Cloud
@@ -61,8 +60,3 @@ class StandIn:
                 component.copies.stop()
         self._server.shutdown()
         self._server.server_close()
-
-
-def engine_logs(folder: Path) -> list[Path]:
-    """Return the log files of all engines that ran, oldest first."""
-    return sorted((folder / "engines").rglob("*.log"), key=lambda file: file.stat().st_mtime)

@@ -258,7 +258,7 @@ class CloudFormation:
         capabilities = tuple(given.get("Capabilities", ()))
         evaluation = self._planner.evaluation(stack, template, parameters, stack.resources.get)
         self._planner.check(evaluation, capabilities)
-        changes = self._planner.changes(stack, evaluation, tags != stack.tags)
+        changes = self._planner.changes(stack, evaluation)
         arn = self._cloud.arn("cloudformation", f"changeSet/{given['ChangeSetName']}/{unique(32)}")
         found = ChangeSet(
             given["ChangeSetName"], arn, stack, kind, template, parameters, tags, capabilities,

@@ -127,7 +127,7 @@ class Planner:
         order(resources)
         self._check_capabilities(evaluation, resources, capabilities)
 
-    def changes(self, stack: Stack, evaluation: Evaluation, tags_differ: bool) -> list[Change]:
+    def changes(self, stack: Stack, evaluation: Evaluation) -> list[Change]:
         """Return what would be added, changed and removed, in the order of the template."""
         resources = evaluation.resources()
         found: dict[str, Change] = {}
