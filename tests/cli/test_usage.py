@@ -2,10 +2,12 @@
 
 import csv
 import io
+import json
+from pathlib import Path
 
 import pytest
 
-from penstock.cli.usage import _show, _write_csv
+from penstock.cli.usage import Format, _export, _show, _write_csv
 
 
 def test_names_that_clients_choose_are_no_formulas() -> None:
@@ -31,3 +33,14 @@ def test_the_table_is_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> Non
         ["a" * 60, "-", "123456", "0.500000"],
         ["b", "m" * 60, "0", "12.000000"],
     ]
+
+
+def test_entries_are_exported_as_json(tmp_path: Path) -> None:
+    entries: list[dict[str, object]] = [
+        {"tenant": "org-ä", "estimated": False, "total_ms": 1.5},
+        {"tenant": "=1"},
+    ]
+    path = tmp_path / "usage.jsonl"
+    assert _export(iter(entries), Format.JSON, path) == 2
+    assert [json.loads(line) for line in path.read_text().splitlines()] == entries
+    assert _export(iter([]), Format.JSON, path) == 0

@@ -1,6 +1,7 @@
 """`penstock usage`: what was used, as a table or as a file."""
 
 import csv
+import json
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -20,6 +21,7 @@ class Format(StrEnum):
     """How entries are exported."""
 
     CSV = "csv"
+    JSON = "json"
     PARQUET = "parquet"
 
 
@@ -36,7 +38,7 @@ Export = Annotated[
     Format | None, typer.Option("--export", help="Write the entries themselves, one a request.")
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="File to export to; CSV goes to stdout else.")
+    Path | None, typer.Option("--output", "-o", help="File to export to; stdout else.")
 ]
 
 
@@ -103,10 +105,19 @@ def _export(entries: Iterator[dict[str, object]], form: Format, output: Path | N
         if output is None:
             raise UserError("Parquet needs a file", fix="Give --output FILE")
         return write_parquet(entries, output)
+    write = _write_json if form is Format.JSON else _write_csv
     if output is None:
-        return _write_csv(entries, sys.stdout)
+        return write(entries, sys.stdout)
     with output.open("w", encoding="utf-8", newline="") as file:
-        return _write_csv(entries, file)
+        return write(entries, file)
+
+
+def _write_json(entries: Iterator[dict[str, object]], file: TextIO) -> int:
+    count = 0
+    for entry in entries:
+        file.write(f"{json.dumps(entry)}\n")
+        count += 1
+    return count
 
 
 def _write_csv(entries: Iterator[dict[str, object]], file: TextIO) -> int:
