@@ -68,6 +68,9 @@ def open_audit(
         MachineError: it cannot be written here, or a package is missing.
         UserError: its key or a pattern cannot be used.
     """
+    told = settings.audit
+    if told is None:
+        return None
     import secrets
     import socket
 
@@ -77,9 +80,6 @@ def open_audit(
     from penstock.registry.audit.shipping import Shipper
     from penstock.registry.audit.spool import Spool
 
-    told = settings.audit
-    if told is None:
-        return None
     wrapper = key_wrapper(told)
     contents = _contents(told)
     folder = Path(told.folder)
