@@ -165,3 +165,13 @@ def test_models_are_found_in_any_case_and_by_alias() -> None:
 def test_an_unknown_gpu_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="RTX-9999"):
         need_gpu(CATALOGUE, "RTX-9999")
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("mars-1", ""), ("eu-west-11", "eu-west-1")])
+def test_a_region_nobody_knows_is_refused(wrong: str, near: str) -> None:
+    catalogue = load()
+    catalogue.require_region("eu-west-1")
+    with pytest.raises(UserError) as caught:
+        catalogue.require_region(wrong)
+    assert wrong in str(caught.value)
+    assert near in caught.value.fix

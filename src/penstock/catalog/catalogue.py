@@ -64,6 +64,22 @@ class Catalogue:
         known = self.model_names.get(name.lower())
         return self.models[known] if known else None
 
+    def require_region(self, region: str) -> None:
+        """Make sure that something is known of an AWS region.
+
+        Raises:
+            UserError: nothing is; the nearest names are told.
+        """
+        known = {region for instance in self.instances.values() for region in instance.zones}
+        known.update(region for _, region in self.prices)
+        if region not in known:
+            close = get_close_matches(region, sorted(known), n=3, cutoff=0.4)
+            raise UserError(
+                f"nothing is known of an AWS region {region!r}",
+                why="no machine of the catalogue is offered there",
+                fix=f"Did you mean {' or '.join(close)}?" if close else "See `catalog list`.",
+            )
+
     def nearest_models(self, name: str) -> list[str]:
         """Up to three known ids that are spelt most like `name`."""
         close = get_close_matches(name.lower(), list(self.model_names), n=3, cutoff=0.5)

@@ -113,6 +113,7 @@ def plan(file: Path | None, wishes: Wishes) -> Report:
     calibration = read_calibration(local_fits())
     shape = find_shape(manifest, catalogue, hub_cache())
     demand = ask(manifest, shape, wishes)
+    catalogue.require_region(demand.region)
     around = Circumstances(
         today=datetime.now(UTC).date(),
         has_hub_token="HF_TOKEN" in os.environ,
