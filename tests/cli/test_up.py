@@ -37,7 +37,7 @@ def test_detach_status_logs_down(marked: Marked) -> None:
     assert "supervisor: " in everything
     first = json.loads(marked.cli("logs", "gateway", "--json").stdout.splitlines()[0])
     assert first["name"] == "gateway"
-    assert "there is engine, gateway, supervisor" in marked.cli("logs", "nobody").stderr
+    assert "there are engine, gateway, supervisor" in marked.cli("logs", "nobody").stderr
 
     again = marked.cli("up")
     assert again.returncode == 3

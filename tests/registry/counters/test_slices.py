@@ -59,7 +59,7 @@ class Replica:
     def __init__(
         self, url: str, space: str, *, clock: Clock = time.monotonic, lease_s: float = 60.0
     ) -> None:
-        self.line = Line(url, space)
+        self.line = Line(url, space, timeout_s=30.0)  # only what a test loses is lost
         name = f"replica-{next(_spaces)}"
         self.counters = Counters(self.line, name, clock=clock, wall=time.time, lease_s=lease_s)
         self.pieces: dict[str, Slice] = {}

@@ -19,10 +19,11 @@ _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 class ValkeyServer:
     """One server; satisfies `exchange.Server`. Its exchanges must come one after the other."""
 
-    def __init__(self, url: str, space: str) -> None:
+    def __init__(self, url: str, space: str, timeout_s: float = _TIMEOUT_S) -> None:
         """`url` is `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`.
 
-        `space` keeps the limits of several stacks on one server apart.
+        `space` keeps the limits of several stacks on one server apart. A server that takes longer
+        than `timeout_s` counts as away.
 
         Raises:
             UserError: it is none of these.
@@ -32,8 +33,8 @@ class ValkeyServer:
             self._client: Any = Redis.from_url(
                 f"{_SCHEMES.get(scheme, scheme)}://{rest}",
                 decode_responses=True,
-                socket_timeout=_TIMEOUT_S,
-                socket_connect_timeout=_TIMEOUT_S,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
                 retry=Retry(NoBackoff(), 0),  # who tries again does so with news
                 max_connections=1,
             )
