@@ -1,9 +1,11 @@
 """Who stands for an answer that cannot begin yet, and then hands everything on to it."""
 
+from abc import ABC, abstractmethod
+
 from penstock.gateway.answer import Answer
 
 
-class Standing:
+class Standing(ABC):
     """Satisfies `answer.Answer`; what is special in waiting is its subclass's.
 
     `_cancel` and `_expire` are called only while there is no answer.
@@ -21,13 +23,13 @@ class Standing:
         if self._paused:
             answer.pause()
 
+    @abstractmethod
     def _cancel(self) -> None:
         """The client has left while it waited."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _expire(self) -> None:
         """It has waited too long."""
-        raise NotImplementedError
 
     def cancel(self) -> None:
         """Answer: the client has left."""
