@@ -214,6 +214,26 @@ async def test_idle_slices_go_back(server: Valkey, space: str) -> None:
     await two.counters.stop()
 
 
+@pytest.mark.parametrize("lost", ["question", "answer"])
+@pytest.mark.parametrize("beats", range(9, 13))
+async def test_what_is_given_back_is_not_lost_with_a_message(
+    server: Valkey, space: str, lost: str, beats: int
+) -> None:
+    """Nor counted twice: the server has 60 of a day and 40 at once, whoever holds them."""
+    limits = {"a": Terms(40, NEVER), "b": Terms(10**6, 1e6, per_day=60)}
+    one, heir = Replica(server.url, space), Replica(server.url, space)
+    for key, terms in limits.items():
+        for _ in range(5):
+            assert await one.take(key, terms) == 0.0
+    for _ in range(beats):
+        await one.counters.step()
+    for one.line.loses in (lost, lost, ""):
+        await one.counters.step()
+    await one.counters.stop()
+    assert [5 + await heir.take_all(key, terms) for key, terms in limits.items()] == [40, 60]
+    await heir.counters.stop()
+
+
 async def test_places_of_a_dead_replica_come_back(server: Valkey, space: str) -> None:
     terms = Terms(3, 0.0)
     dead, alive = Replica(server.url, space, lease_s=0.3), Replica(server.url, space, lease_s=0.3)
@@ -341,18 +361,25 @@ class Replicas(RuleBasedStateMachine):
         assert self.dead_places + sum(r.running for r in self.replicas) <= self.PLACES
 
     def teardown(self) -> None:
+        heir = self.new_replica()
+        try:
+            self.settle(heir)
+        finally:
+            for replica in (*self.replicas, heir):
+                self.run(replica.line.close())
+            self.loop.close()
+
+    def settle(self, heir: Replica) -> None:
         """What was not used may be used, but for what the dead had in their slices."""
         for replica in self.replicas:
             replica.running = 0
             self.run(replica.counters.stop())
         self.clock.advance(10)
-        heir = self.new_replica()
         passed = self.passed + self.run(heir.take_all("r", self.requests))
         today = self.today + self.run(heir.take_all("d", self.days))
         assert self.CAPACITY - self.lost <= passed <= self.CAPACITY
         assert self.PER_DAY - self.lost * 2 <= today <= self.PER_DAY
         self.run(heir.counters.stop())
-        self.loop.close()
 
 
 Replicas.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

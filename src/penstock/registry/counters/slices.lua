@@ -1,10 +1,10 @@
 -- One exchange of a replica with the counters that all replicas share; see slices.py.
 --
 -- KEYS[1] is the set of replicas, KEYS[2..] are limits. ARGV: replica, lease (ms), number of this
--- exchange, then thirteen for each limit: capacity, rate a second, requests a day (0: none), number
+-- exchange, then fourteen for each limit: capacity, rate a second, requests a day (0: none), number
 -- of the last exchange that was answered, free, back, debt, need, want, and should this server have
 -- forgotten, what the replica last heard: what it holds, the level, what was left of the day (-1:
--- nothing), that day.
+-- nothing), that day; and the exchange that told `back` and `debt` first.
 -- Returns the count of replicas and the day, then for each limit what the replica holds now, the level that
 -- nobody holds, requests left in the day that nobody holds, and the seconds to wait for what is
 -- missing. Fields of a limit: "" has level, time of that, day, used that day; a replica has what
@@ -29,7 +29,7 @@ local function numbers(text)
 end
 
 for index = 2, #KEYS do
-  local key, at = KEYS[index], 3 + (index - 2) * 13
+  local key, at = KEYS[index], 3 + (index - 2) * 14
   local capacity, rate, per_day = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local answered, free, back = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
   local debt, need, want = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), tonumber(ARGV[at + 9])
@@ -76,6 +76,10 @@ for index = 2, #KEYS do
       if mine[3] ~= answered then
         base = base - mine[4]
         level = level + mine[4]
+      end
+      -- Told before, in an exchange that was heard here but whose answer was lost.
+      if mine[3] >= tonumber(ARGV[at + 14]) then
+        back, debt = 0, 0
       end
     end
     -- What replicas hold fills the bucket too, so it never holds more than its capacity in all.

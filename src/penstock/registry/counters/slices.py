@@ -62,7 +62,10 @@ class Terms(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a replica tells of one limit and asks for; see `slices.lua`."""
+    """What a replica tells of one limit and asks for; see `slices.lua`.
+
+    `back` and `debt` are told again until an answer comes; exchange `since` told them first.
+    """
 
     key: str
     terms: Terms
@@ -76,6 +79,7 @@ class Report(NamedTuple):
     level: float
     left: int
     day: int
+    since: int
 
 
 class Grant(NamedTuple):
@@ -116,6 +120,7 @@ class Slice:
     __slots__ = (
         "_alone",
         "_answered",
+        "_back",
         "_day",
         "_debt",
         "_dry_s",
@@ -124,6 +129,8 @@ class Slice:
         "_refused_s",
         "_rested",
         "_running",
+        "_since",
+        "_told_debt",
         "company",
         "free",
         "held",
@@ -147,6 +154,7 @@ class Slice:
         self.touched = False
         self._answered = self._day = self._debt = self._hold = self.used = 0
         self._pace = self._rested = 0
+        self._back = self._told_debt = self._since = 0  # told, and not known to have been heard
         self._refused_s = self._dry_s = 0.0
         self._alone: _Alone | None = None
 
@@ -226,36 +234,37 @@ class Slice:
 
     # Exchanges with the server
 
-    def report(self, *, beat: bool) -> Report:
-        """Return what the server is told next; `heard` or `unheard` must follow.
+    def report(self, number: int, *, beat: bool) -> Report:
+        """Return what the server is told in exchange `number`; `heard` or `unheard` must follow.
 
         `beat`: this is one of the regular reports, which look back on the time between them.
         """
-        back = self._look_back() if beat else 0
+        if beat:
+            self._look_back()
+        if not self._since:
+            self._told_debt = self._debt
+            self._since = number if self._back or self._debt else 0
         free = self.free if self._running is None else self.held
         left = self.left if self.terms.per_day else -1
         return Report(
-            self.key, self.terms, self._answered, free, back, self._debt, self.need,
-            self._wanted(), self._hold, self.level, left, self._day,
+            self.key, self.terms, self._answered, free, self._back, self._told_debt, self.need,
+            self._wanted(), self._hold, self.level, left, self._day, self._since or number,
         )  # fmt: skip
 
-    def _look_back(self) -> int:
-        """Return what is given back."""
+    def _look_back(self) -> None:
+        """Decide what is given back: nothing while it is not known what became of the last."""
         if self._running is not None:
             running = self._running()
             self._rested = 0 if running >= self.held or self.need else self._rested + 1
-            if self._rested < _FREE_PLACES_REST_BEATS:
-                return 0
-            keep = max(running, self.held * 7 // 8)
-            back, self.held = self.held - keep, keep
-            return back
+            if self._rested >= _FREE_PLACES_REST_BEATS and not self._since:
+                keep = max(running, self.held * 7 // 8)
+                self._back, self.held = self.held - keep, keep
+            return
         self._rested = 0 if self.used > 0 or self.need else self._rested + 1
         self._pace = max(self.used, self._pace * 3 // 4)
         self.used = 0
-        if self._rested < _REST_BEATS or self.free <= 0:
-            return 0
-        back, self.free = self.free, 0
-        return back
+        if self._rested >= _REST_BEATS and self.free > 0 and not self._since:
+            self._back, self.free = self.free, 0
 
     def _wanted(self) -> int:
         if self._running is not None:
@@ -269,6 +278,7 @@ class Slice:
         self.level, self.left = grant.level, grant.left
         self.need -= report.need
         self._debt -= report.debt
+        self._back = self._told_debt = self._since = 0
         self._hold = grant.held
         got = grant.held - report.free
         if self._running is None:
@@ -298,8 +308,9 @@ class Slice:
     def is_at_rest(self) -> bool:
         """Whether nothing is held, so that nothing must be reported."""
         if self._running is not None:
-            return self.held == self.need == 0
-        return self.free == self.used == self._debt == self.need == 0 and self._rested > 0
+            return self.held == self.need == self._since == 0
+        rests = self.used == self._debt == self.need == 0 and self._rested > 0
+        return rests and self.free == self._since == 0
 
 
 class _Alone:
