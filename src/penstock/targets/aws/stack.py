@@ -17,8 +17,25 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """A container image that must be in the deployment's repository before the main stack.
+
+    It is `RepositoryUri:tag`. The tag tells the contents, so one that is there already is not
+    built again. `source` is the key of an upload: a zip with a Dockerfile at its root. Where there
+    is no Docker, the CodeBuild project `BuildProject` builds it: start it with `source` as the
+    location (`BUCKET/KEY`) and the variable `IMAGE_TAG`. Both names are outputs of the base stack.
+    """
+
+    tag: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
-    """A CloudFormation stack; `parameters` holds the values that are known already."""
+    """A CloudFormation stack; `parameters` holds the values that are known already.
+
+    A parameter that has no value there is the base stack's output of the same name.
+    """
 
     name: str
     template: dict[str, object]
@@ -29,11 +46,17 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """Everything of a deployment: `base` lasts, `main` is what changes."""
+    """Everything of a deployment: `base` lasts, `main` is what changes.
+
+    They are applied in this order: the base stack; `uploads` into its output `BucketName`;
+    `builds`; the main stack. Deleting goes the other way; then the bucket is emptied, and the
+    repository empties itself.
+    """
 
     base: Stack
     main: Stack
     uploads: tuple[Upload, ...]
+    builds: tuple[ImageBuild, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
