@@ -46,13 +46,14 @@ def test_json_is_one_object_with_bars_and_sources(run: Run) -> None:
     assert best["usd_per_month_low"] <= best["usd_per_month"] <= best["usd_per_month_high"]
 
 
-@pytest.mark.usefixtures("manifest")
-def test_the_arithmetic_names_its_sources(run: Run) -> None:
+def test_the_arithmetic_names_its_sources(run: Run, manifest: Path) -> None:
     told = run("plan", "--explain").out
     assert "the arithmetic:" in told
     assert "https://github.com/aws/karpenter-provider-aws" in told
     assert "checked 2026-11-21" in told
-    assert "not checked" in told
+    assert "not checked" not in told
+    manifest.write_text(SUPPORT_BOT.replace("ecs", "sagemaker, instances: [g6e.xlarge]"))
+    assert "not checked" in run("plan", "--explain").out
 
 
 def test_the_shipped_model_needs_nothing_to_be_rented(run: Run) -> None:
@@ -90,3 +91,22 @@ def test_it_starts_without_the_heavy_packages() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.strip().splitlines()[-1:]) == (0, ["[]"])
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--plot", "plan.gif"), "End the name in .svg or .png"),
+        (("--plot", "nowhere/plan.svg"), "there is no folder nowhere"),
+        (("--plot", "-", "--json"), "which --json needs"),
+        (("--split", "80,20"), "Add --compare"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_printed(
+    run: Run, manifest: Path, options: tuple[str, ...], why: str
+) -> None:
+    manifest.write_text("model: {id: Qwen/Qwen2.5-7B-Instruct}\n")
+    done = run("plan", *options)
+    assert done.code == 2
+    assert not done.out
+    assert why in done.err

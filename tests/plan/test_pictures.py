@@ -13,7 +13,7 @@ from penstock.ground.errors import UserError
 from penstock.plan import pictures
 from penstock.plan.drawing import HEIGHT, WIDTH, Chart, Line, Stack, page, ticks
 from penstock.plan.report import Report
-from penstock.wiring.pictures import write_picture
+from penstock.wiring.pictures import picture_writer
 
 Plan = Callable[..., Report]
 
@@ -74,12 +74,12 @@ def test_latency_grows_with_load_inside_its_band(plan: Plan) -> None:
 
 def test_pictures_are_files_of_both_kinds(plan: Plan, tmp_path: Path) -> None:
     drawn = pictures.svg(plan())
-    write_picture(drawn, tmp_path / "plan.svg")
-    write_picture(drawn, tmp_path / "plan.png")
+    picture_writer(tmp_path / "plan.svg")(drawn, tmp_path / "plan.svg")
+    picture_writer(tmp_path / "plan.png")(drawn, tmp_path / "plan.png")
     assert (tmp_path / "plan.svg").read_text() == drawn
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="no picture"):
-        write_picture(drawn, tmp_path / "plan.gif")
+        picture_writer(tmp_path / "plan.gif")
 
 
 def test_old_figures_are_told_in_the_picture_too(plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """`penstock plan`: does it fit, how fast, how much, how sure."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from penstock.sizing.calibration import Calibration, read_calibration
 from penstock.sizing.choice import choose
 from penstock.sizing.demand import Demand
 from penstock.wiring.aws import quota_value
-from penstock.wiring.pictures import write_picture
+from penstock.wiring.pictures import picture_writer
 
 Files = Annotated[
     list[Path] | None,
@@ -79,11 +79,12 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     Works offline, from dated and sourced figures. Exit code 1 means that nothing serves the load.
     """
     wishes = Wishes(region, explore, extrapolate)
+    shares = _shares(split, compare=compare)
+    draw = picture_writer(plot) if plot and not _is_terminal(plot, as_json=as_json) else None
     manifests: list[Path | None] = [*files] if files else [None]
     reports = [plan(file, wishes) for file in manifests]
     if quotas:
         reports = [_with_quota(report) for report in reports]
-    shares = _shares(split, compare=compare)
     if as_json:
         _print_data(reports, shares)
     elif compare:
@@ -95,7 +96,7 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
         for report in reports:
             _show(report, explain)
     if plot:
-        _draw(reports, plot)
+        _draw(reports, plot, draw)
     if not as_json:
         note("Next: penstock plan --explain shows the arithmetic")
     return ExitCode.OK if all(report.serves for report in reports) else ExitCode.FAILED
@@ -152,15 +153,25 @@ def _print_data(reports: Sequence[Report], shares: Sequence[float]) -> None:
         print_json(told if len(told) > 1 else told[0])
 
 
-def _draw(reports: Sequence[Report], plot: Path) -> None:
+def _is_terminal(plot: Path, *, as_json: bool) -> bool:
+    if str(plot) != "-":
+        return False
+    if as_json:
+        fix = "Leave one of them out, or name a file: --plot plan.svg."
+        raise UserError("--plot - draws on stdout, which --json needs", fix=fix)
+    return True
+
+
+def _draw(reports: Sequence[Report], plot: Path, draw: Callable[[str, Path], None] | None) -> None:
+    """Draw into files, or where there is no `draw`: in the terminal."""
     for report in reports:
-        if str(plot) == "-":
+        if draw is None:
             for line in pictures.terminal(report):
                 print_text(line)
             continue
         several = len(reports) > 1
         file = plot.with_name(f"{plot.stem}-{report.name}{plot.suffix}") if several else plot
-        write_picture(pictures.svg(report), file)
+        draw(pictures.svg(report), file)
         note(f"drawn: {file}")
 
 
