@@ -1,34 +1,11 @@
 """Every resource type that the stand-in offers can be made, asked for and deleted."""
 
-from typing import Any
-
 import pytest
 from tests.rehearsal.account import ROLE, Account, failures
+from tests.rehearsal.more_kinds import FILES, NAMED, WALLED
+from tests.rehearsal.writing import NOTHING, allow, att, of, ref
 
 from penstock.rehearsal.cloudformation.catalogue import KINDS
-
-Tree = dict[str, Any]
-NOTHING: Tree = {"Version": "2012-10-17", "Statement": []}
-
-
-def att(name: str, attribute: str) -> Tree:
-    return {"Fn::GetAtt": [name, attribute]}
-
-
-def ref(name: str) -> Tree:
-    return {"Ref": name}
-
-
-def of(kind: str, **properties: Any) -> Tree:
-    return {"Type": f"AWS::{kind}", "Properties": properties}
-
-
-def allow(action: str) -> Tree:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}],
-    }
-
 
 NETWORK = {
     "Vpc": of("EC2::VPC", CidrBlock="10.0.0.0/16", EnableDnsSupport=True, EnableDnsHostnames=True),
@@ -308,6 +285,9 @@ STACKS = {
     "watched": WATCHED,
     "held": HELD,
     "fronted": FRONTED,
+    "files": FILES,
+    "named": NAMED,
+    "walled": WALLED,
 }
 
 

@@ -106,6 +106,19 @@ LISTINGS = (
     Listing("AWS::SNS::Topic", "sns", "list_topics", "Topics", "TopicArn"),
     Listing("AWS::Events::Rule", "events", "list_rules", "Rules", "Name"),
     Listing("AWS::Scheduler::Schedule", "scheduler", "list_schedules", "Schedules", "Name"),
+    Listing(
+        "AWS::EFS::FileSystem", "efs", "describe_file_systems", "FileSystems", "FileSystemId",
+        True,
+    ),
+    Listing(
+        "AWS::Route53::HostedZone", "route53", "list_hosted_zones", "HostedZones", "Name", True
+    ),
+    Listing("AWS::EC2::FlowLog", "ec2", "describe_flow_logs", "FlowLogs", "FlowLogId", True),
+    Listing("AWS::ElastiCache::User", "elasticache", "describe_users", "Users", "UserId"),
+    Listing(
+        "AWS::ElastiCache::UserGroup", "elasticache", "describe_user_groups", "UserGroups",
+        "UserGroupId",
+    ),
     Listing("AWS::ApiGateway::RestApi", "apigateway", "get_rest_apis", "items", "name"),
     Listing("AWS::ApiGateway::ApiKey", "apigateway", "get_api_keys", "items", "name"),
     Listing("AWS::ApiGateway::UsagePlan", "apigateway", "get_usage_plans", "items", "name"),

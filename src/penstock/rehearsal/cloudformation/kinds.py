@@ -3,7 +3,8 @@
 An `Api` says which call creates, changes and deletes a resource of a type and where its physical
 id and attributes are. Paths: `Role.Arn` is in the answer of the creating call, `=RoleName` in its
 parameters, `@ref` the physical id (`[@ref` in a list), `!x` the word x itself, `!yes` True.
-Properties `apart` are handed on by hooks, those for `later` by changes alone.
+Properties `apart` are handed on by hooks, those for `later` by changes alone. `amend` changes what
+no single call of the service changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from penstock.rehearsal.cloudformation.shaping import UnknownProperty, parameter
 
 Properties = dict[str, Any]
 Hook = Callable[["Scene", Made], None]
+Amend = Callable[["Scene", Made, Properties], None]
 
 
 class ResourceFailed(Exception):
@@ -73,6 +75,9 @@ class Api:
     before_delete: Hook | None = None
     gone: Hook | None = None
     update_apart_only: bool = False
+    amend: Amend | None = None
+    """Changes a resource whose service takes no whole new state: gets what there is and the
+    wish, and is all that is called."""
 
     def make(self, scene: Scene, properties: Properties) -> Made:
         """Create a resource."""
@@ -94,6 +99,11 @@ class Api:
         """Change a resource in place."""
         new = Made(made.logical_id, made.kind, made.physical_id, properties, named=made.named)
         new.attributes = {**made.attributes, **properties}
+        if self.amend:
+            amend = self.amend
+            self._hooked(lambda scene, old: amend(scene, old, properties), scene, made)
+            made.properties, made.attributes = properties, new.attributes
+            return
         if self.update:
             wish = dict(properties)
             if self.name:
@@ -160,7 +170,7 @@ class Api:
             return
         if self.tag_type:
             handed["TagSpecifications"] = [{"ResourceType": self.tag_type, "Tags": tags}]
-        elif self.tags.lower() in {name.lower() for name in shape.members}:
+        elif self.names.get(self.tags, self.tags).lower() in {n.lower() for n in shape.members}:
             handed[self.tags] = tags
 
     def _hooked(self, hook: Hook, scene: Scene, made: Made) -> None:

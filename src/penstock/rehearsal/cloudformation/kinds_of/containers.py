@@ -20,6 +20,13 @@ def _empty_repository(scene: Scene, made: Made) -> None:
         ecr.batch_delete_image(repositoryName=made.physical_id, imageIds=images)
 
 
+def _amend_cluster(scene: Scene, made: Made, wish: Properties) -> None:
+    settings = [
+        {"name": each["Name"], "value": each["Value"]} for each in wish.get("ClusterSettings", ())
+    ]
+    scene.client("ecs").update_cluster(cluster=made.physical_id, settings=settings)
+
+
 def _service_up(scene: Scene, made: Made) -> None:
     made.attributes.setdefault("ServiceArn", made.physical_id)
     made.attributes["Name"] = made.physical_id.rpartition("/")[2]
@@ -37,6 +44,11 @@ def _set_attributes(scene: Scene, made: Made) -> None:
         elb.modify_load_balancer_attributes(
             LoadBalancerArn=made.physical_id, Attributes=attributes
         )
+    arn = made.physical_id
+    if groups := wish.get("SecurityGroups"):
+        elb.set_security_groups(LoadBalancerArn=arn, SecurityGroups=groups)
+    if subnets := wish.get("Subnets"):
+        elb.set_subnets(LoadBalancerArn=arn, Subnets=subnets)
     found = elb.describe_load_balancers(LoadBalancerArns=[made.physical_id])["LoadBalancers"][0]
     made.attributes |= {
         "DNSName": found["DNSName"],
@@ -72,7 +84,7 @@ KINDS = {
     ),
     "AWS::ECS::Cluster": Api(
         "ecs", "create_cluster", "=clusterName", {"Arn": "cluster.clusterArn"},
-        name="ClusterName", names={"ClusterSettings": "settings"},
+        name="ClusterName", names={"ClusterSettings": "settings"}, amend=_amend_cluster,
         delete="delete_cluster", delete_by={"cluster": "@ref"},
     ),
     "AWS::ECS::TaskDefinition": Api(

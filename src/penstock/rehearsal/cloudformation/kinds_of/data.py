@@ -41,20 +41,46 @@ def _endpoint(scene: Scene, made: Made) -> None:
     }
 
 
+def _amend_secret(scene: Scene, made: Made, wish: Properties) -> None:
+    """A secret that was generated stays, unless how to generate it has changed."""
+    asked = "GenerateSecretString"
+    if wish.get(asked) == made.properties.get(asked):
+        wish = {name: value for name, value in wish.items() if name != asked}
+    told = _generate_secret(scene, wish)
+    names = ("SecretString", "Description", "KmsKeyId")
+    changes = {name: told[name] for name in names if name in told}
+    scene.client("secretsmanager").update_secret(SecretId=made.physical_id, **changes)
+
+
+def _amend_user_group(scene: Scene, made: Made, wish: Properties) -> None:
+    old, new = (set(each.get("UserIds", ())) for each in (made.properties, wish))
+    changes = {"UserIdsToAdd": sorted(new - old), "UserIdsToRemove": sorted(old - new)}
+    scene.client("elasticache").modify_user_group(
+        UserGroupId=made.physical_id, **{name: ids for name, ids in changes.items() if ids}
+    )
+
+
+def _amend_parameter(scene: Scene, made: Made, wish: Properties) -> None:
+    scene.client("ssm").put_parameter(
+        Name=made.physical_id, Value=wish["Value"], Type=wish["Type"], Overwrite=True
+    )
+
+
 KINDS = {
     "AWS::SecretsManager::Secret": Api(
         "secretsmanager", "create_secret", "ARN", name="Name", name_length=255,
-        prepare=_generate_secret, after=_secret_id,
+        prepare=_generate_secret, after=_secret_id, amend=_amend_secret,
         delete="delete_secret",
         delete_by={"SecretId": "@ref", "ForceDeleteWithoutRecovery": "!yes"},
     ),
     "AWS::SSM::Parameter": Api(
-        "ssm", "put_parameter", "=Name", name="Name",
+        "ssm", "put_parameter", "=Name", name="Name", amend=_amend_parameter,
         delete="delete_parameter", delete_by={"Name": "@ref"},
     ),
     "AWS::RDS::DBSubnetGroup": Api(
         "rds", "create_db_subnet_group", "=DBSubnetGroupName", name="DBSubnetGroupName",
-        lower=True, delete="delete_db_subnet_group", delete_by={"DBSubnetGroupName": "@ref"},
+        lower=True, update="modify_db_subnet_group",
+        delete="delete_db_subnet_group", delete_by={"DBSubnetGroupName": "@ref"},
     ),
     "AWS::RDS::DBCluster": Api(
         "rds", "create_db_cluster", "=DBClusterIdentifier", name="DBClusterIdentifier",
@@ -64,7 +90,7 @@ KINDS = {
     ),
     "AWS::RDS::DBInstance": Api(
         "rds", "create_db_instance", "=DBInstanceIdentifier", name="DBInstanceIdentifier",
-        lower=True, delete="delete_db_instance",
+        lower=True, update="modify_db_instance", delete="delete_db_instance",
         delete_by={"DBInstanceIdentifier": "@ref", "SkipFinalSnapshot": "!yes"},
     ),
     "AWS::ElastiCache::ServerlessCache": Api(
@@ -75,6 +101,16 @@ KINDS = {
             "Endpoint.Port": "ServerlessCache.Endpoint.Port",
         },
         name="ServerlessCacheName", name_length=40, lower=True,
+        update="modify_serverless_cache",
         delete="delete_serverless_cache", delete_by={"ServerlessCacheName": "@ref"},
+    ),
+    "AWS::ElastiCache::User": Api(
+        "elasticache", "create_user", "=UserId", {"Arn": "ARN", "Status": "Status"},
+        update="modify_user", delete="delete_user", delete_by={"UserId": "@ref"},
+    ),
+    "AWS::ElastiCache::UserGroup": Api(
+        "elasticache", "create_user_group", "=UserGroupId", {"Arn": "ARN", "Status": "Status"},
+        amend=_amend_user_group,
+        delete="delete_user_group", delete_by={"UserGroupId": "@ref"},
     ),
 }  # fmt: skip

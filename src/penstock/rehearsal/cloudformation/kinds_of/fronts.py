@@ -1,4 +1,4 @@
-"""API Gateway, Lambda, WAF."""
+"""Lambda and WAF."""
 
 import io
 import zipfile
@@ -6,93 +6,7 @@ from typing import Any
 
 from penstock.rehearsal.cloudformation.kinds import Api, Properties, Scene
 from penstock.rehearsal.cloudformation.records import Made
-
-INTEGRATION = {
-    "IntegrationHttpMethod": "integrationHttpMethod",
-    "Type": "type",
-    "Uri": "uri",
-    "Credentials": "credentials",
-    "PassthroughBehavior": "passthroughBehavior",
-    "TimeoutInMillis": "timeoutInMillis",
-    "ResponseTransferMode": "responseTransferMode",
-    "RequestParameters": "requestParameters",
-    "RequestTemplates": "requestTemplates",
-    "ContentHandling": "contentHandling",
-    "CacheNamespace": "cacheNamespace",
-    "CacheKeyParameters": "cacheKeyParameters",
-}
-
-
-def _root(scene: Scene, made: Made) -> None:
-    found = scene.client("apigateway").get_resources(restApiId=made.physical_id)["items"]
-    made.attributes["RootResourceId"] = next(each["id"] for each in found if each["path"] == "/")
-
-
-def _integrate(scene: Scene, made: Made) -> None:
-    wish, client = made.properties, scene.client("apigateway")
-    where = {
-        "restApiId": wish["RestApiId"],
-        "resourceId": wish["ResourceId"],
-        "httpMethod": wish["HttpMethod"],
-    }
-    for each in wish.get("MethodResponses", ()):
-        client.put_method_response(**where, statusCode=str(each["StatusCode"]))
-    if integration := wish.get("Integration"):
-        given = {k: v for k, v in integration.items() if k != "IntegrationResponses"}
-        client.put_integration(**where, **{INTEGRATION[k]: v for k, v in given.items()})
-        for each in integration.get("IntegrationResponses", ()):
-            told = {
-                "statusCode": str(each["StatusCode"]),
-                "responseTemplates": each.get("ResponseTemplates", {}),
-            }
-            client.put_integration_response(**where, **told)
-
-
-def _settle_stage(scene: Scene, made: Made) -> None:
-    changes: list[dict[str, str]] = []
-    for each in made.properties.get("MethodSettings", ()):
-        at = f"/{each.get('ResourcePath', '/*').strip('/')}/{each.get('HttpMethod', '*')}"
-        settings = {
-            "LoggingLevel": "logging/loglevel",
-            "MetricsEnabled": "metrics/enabled",
-            "ThrottlingRateLimit": "throttling/rateLimit",
-            "ThrottlingBurstLimit": "throttling/burstLimit",
-        }
-        changes += [
-            {"op": "replace", "path": f"{at}/{path}", "value": str(each[name])}
-            for name, path in settings.items()
-            if name in each
-        ]
-    if changes:
-        scene.client("apigateway").update_stage(
-            restApiId=made.properties["RestApiId"],
-            stageName=made.physical_id,
-            patchOperations=changes,
-        )
-
-
-def _set_account(scene: Scene, made: Made) -> None:
-    scene.client("apigateway").update_account(
-        patchOperations=[
-            {
-                "op": "replace",
-                "path": "/cloudwatchRoleArn",
-                "value": made.properties.get("CloudWatchRoleArn", ""),
-            }
-        ]
-    )
-
-
-def _enabled(_: Scene, wish: Properties) -> Properties:
-    return {"Enabled": True, **wish}
-
-
-def _whole_plan(_: Scene, wish: Properties) -> Properties:
-    stages = [
-        {name: value for name, value in each.items() if name != "Throttle"}
-        for each in wish.get("ApiStages", ())
-    ]
-    return {**wish, **({"ApiStages": stages} if stages else {})}
+from penstock.rehearsal.cloudformation.shaping import parameters
 
 
 def _code(scene: Scene, wish: Properties) -> Properties:
@@ -123,56 +37,32 @@ def _permit(scene: Scene, wish: Properties) -> Properties:
     return {**wish, "StatementId": scene.generate(90, lower=False)}
 
 
+def _amend_acl(scene: Scene, made: Made, wish: Properties) -> None:
+    waf = scene.client("wafv2")
+    handed = {name: value for name, value in wish.items() if name != "Tags"}
+    shape = waf.meta.service_model.operation_model("UpdateWebACL").input_shape
+    named = {"Name": made.attributes["Name"], "Id": made.physical_id}
+    where = {**named, "LockToken": _lock(scene, made)}
+    waf.update_web_acl(**parameters(handed, shape, {}, "web ACL"), **where)
+
+
+def _lock_again(scene: Scene, made: Made) -> None:
+    made.attributes["LockToken"] = _lock(scene, made)
+
+
+def _lock(scene: Scene, made: Made) -> str:
+    found = scene.client("wafv2").get_web_acl(
+        Name=made.attributes["Name"], Scope=made.attributes["Scope"], Id=made.physical_id
+    )
+    return str(found["LockToken"])
+
+
+def _log_requests(scene: Scene, made: Made) -> None:
+    wish = {name: value for name, value in made.properties.items() if name != "Tags"}
+    scene.client("wafv2").put_logging_configuration(LoggingConfiguration=wish)
+
+
 KINDS = {
-    "AWS::ApiGateway::RestApi": Api(
-        "apigateway", "create_rest_api", "id", {"RestApiId": "id"}, name="Name", after=_root,
-        delete="delete_rest_api", delete_by={"restApiId": "@ref"},
-    ),
-    "AWS::ApiGateway::Resource": Api(
-        "apigateway", "create_resource", "id", {"ResourceId": "id"}, tags="",
-        delete="delete_resource", delete_by={"restApiId": "=RestApiId", "resourceId": "@ref"},
-    ),
-    "AWS::ApiGateway::Method": Api(
-        "apigateway", "put_method", "=httpMethod", tags="",
-        apart=frozenset({"Integration", "MethodResponses"}), after=_integrate,
-        update="put_method",
-        delete="delete_method",
-        delete_by={
-            "restApiId": "=RestApiId", "resourceId": "=ResourceId", "httpMethod": "=HttpMethod",
-        },
-    ),
-    "AWS::ApiGateway::Deployment": Api(
-        "apigateway", "create_deployment", "id", {"DeploymentId": "id"}, tags="",
-        delete="delete_deployment",
-        delete_by={"restApiId": "=RestApiId", "deploymentId": "@ref"},
-    ),
-    "AWS::ApiGateway::Stage": Api(
-        "apigateway", "create_stage", "=stageName", after=_settle_stage,
-        apart=frozenset({"MethodSettings", "AccessLogSetting"}), update_apart_only=True,
-        delete="delete_stage", delete_by={"restApiId": "=RestApiId", "stageName": "@ref"},
-    ),
-    "AWS::ApiGateway::ApiKey": Api(
-        "apigateway", "create_api_key", "id", {"APIKeyId": "id"}, name="Name",
-        prepare=_enabled, delete="delete_api_key", delete_by={"apiKey": "@ref"},
-    ),
-    "AWS::ApiGateway::UsagePlan": Api(
-        "apigateway", "create_usage_plan", "id", {"Id": "id"}, name="UsagePlanName",
-        names={"UsagePlanName": "name"}, prepare=_whole_plan,
-        delete="delete_usage_plan", delete_by={"usagePlanId": "@ref"},
-    ),
-    "AWS::ApiGateway::UsagePlanKey": Api(
-        "apigateway", "create_usage_plan_key", "id", {"Id": "id"}, tags="",
-        delete="delete_usage_plan_key",
-        delete_by={"usagePlanId": "=UsagePlanId", "keyId": "=KeyId"},
-    ),
-    "AWS::ApiGateway::Account": Api(
-        "apigateway", "", "!account", after=_set_account, update_apart_only=True,
-    ),
-    "AWS::ApiGateway::RequestValidator": Api(
-        "apigateway", "create_request_validator", "id", {"RequestValidatorId": "id"}, tags="",
-        delete="delete_request_validator",
-        delete_by={"restApiId": "=RestApiId", "requestValidatorId": "@ref"},
-    ),
     "AWS::Lambda::Function": Api(
         "lambda", "create_function", "=FunctionName", {"Arn": "FunctionArn"},
         name="FunctionName", prepare=_code, update="update_function_configuration",
@@ -198,11 +88,15 @@ KINDS = {
     "AWS::WAFv2::WebACL": Api(
         "wafv2", "create_web_acl", "Summary.Id",
         {"Arn": "Summary.ARN", "Id": "Summary.Id", "LockToken": "Summary.LockToken"},
-        name="Name", delete="delete_web_acl",
+        name="Name", amend=_amend_acl, before_delete=_lock_again, delete="delete_web_acl",
         delete_by={"Name": "=Name", "Scope": "=Scope", "Id": "@ref", "LockToken": "=LockToken"},
     ),
     "AWS::WAFv2::WebACLAssociation": Api(
         "wafv2", "associate_web_acl", "=ResourceArn", tags="",
         delete="disassociate_web_acl", delete_by={"ResourceArn": "=ResourceArn"},
+    ),
+    "AWS::WAFv2::LoggingConfiguration": Api(
+        "wafv2", "", "=ResourceArn", tags="", after=_log_requests, update_apart_only=True,
+        delete="delete_logging_configuration", delete_by={"ResourceArn": "=ResourceArn"},
     ),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 
-from penstock.rehearsal.cloudformation.kinds import Api, Scene
+from penstock.rehearsal.cloudformation.kinds import Api, Properties, Scene
 from penstock.rehearsal.cloudformation.records import Made
 
 
@@ -62,10 +62,13 @@ def _attach(scene: Scene, made: Made) -> None:
         iam.attach_role_policy(RoleName=role, PolicyArn=made.physical_id)
 
 
-def _detach(scene: Scene, made: Made) -> None:
+def _detach_all(scene: Scene, made: Made) -> None:
     iam = scene.client("iam")
     for role in iam.list_entities_for_policy(PolicyArn=made.physical_id)["PolicyRoles"]:
         iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=made.physical_id)
+    for each in iam.list_policy_versions(PolicyArn=made.physical_id)["Versions"]:
+        if not each["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=made.physical_id, VersionId=each["VersionId"])
 
 
 def _fill_profile(scene: Scene, made: Made) -> None:
@@ -84,6 +87,36 @@ def _settle_key(scene: Scene, made: Made) -> None:
     kms = scene.client("kms")
     if made.properties.get("EnableKeyRotation") in {True, "true"}:
         kms.enable_key_rotation(KeyId=made.physical_id)
+
+
+def _amend_key(scene: Scene, made: Made, wish: Properties) -> None:
+    kms = scene.client("kms")
+    policy = wish["KeyPolicy"]
+    kms.put_key_policy(
+        KeyId=made.physical_id,
+        PolicyName="default",
+        Policy=policy if isinstance(policy, str) else json.dumps(policy),
+    )
+    kms.update_key_description(KeyId=made.physical_id, Description=wish.get("Description", ""))
+    if str(wish.get("EnableKeyRotation", False)).lower() == "true":
+        kms.enable_key_rotation(KeyId=made.physical_id)
+    else:
+        kms.disable_key_rotation(KeyId=made.physical_id)
+
+
+def _amend_policy(scene: Scene, made: Made, wish: Properties) -> None:
+    iam, arn = scene.client("iam"), made.physical_id
+    for each in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not each["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=each["VersionId"])
+    iam.create_policy_version(
+        PolicyArn=arn, PolicyDocument=json.dumps(wish["PolicyDocument"]), SetAsDefault=True
+    )
+    old, new = (set(each.get("Roles", ())) for each in (made.properties, wish))
+    for role in new - old:
+        iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    for role in old - new:
+        iam.detach_role_policy(RoleName=role, PolicyArn=arn)
 
 
 KINDS = {
@@ -105,7 +138,7 @@ KINDS = {
         delete="delete_policy", delete_by={"PolicyArn": "@ref"},
         name="ManagedPolicyName", name_length=128,
         names={"ManagedPolicyName": "PolicyName"}, apart=frozenset({"Roles"}),
-        after=_attach, before_delete=_detach,
+        after=_attach, amend=_amend_policy, before_delete=_detach_all,
     ),
     "AWS::IAM::InstanceProfile": Api(
         "iam", "create_instance_profile", "=InstanceProfileName",
@@ -120,7 +153,7 @@ KINDS = {
         names={"KeyPolicy": "Policy", "Tag.Key": "TagKey", "Tag.Value": "TagValue"},
         apart=frozenset({"EnableKeyRotation", "PendingWindowInDays", "Enabled"}),
         delete="schedule_key_deletion", delete_by={"KeyId": "@ref"},
-        after=_settle_key,
+        after=_settle_key, amend=_amend_key,
     ),
     "AWS::KMS::Alias": Api(
         "kms", "create_alias", "=AliasName",

@@ -1,5 +1,7 @@
 """EC2: networks, gateways, security groups, instances."""
 
+import json
+
 from penstock.rehearsal.cloudformation.kinds import Api, Properties, Scene
 from penstock.rehearsal.cloudformation.records import Made
 
@@ -101,6 +103,34 @@ def _drop_route(scene: Scene, made: Made) -> None:
     )
 
 
+def _flowing(_: Scene, wish: Properties) -> Properties:
+    rest = {name: value for name, value in wish.items() if name != "ResourceId"}
+    return {**rest, "ResourceIds": [wish["ResourceId"]]}
+
+
+def _amend_endpoint(scene: Scene, made: Made, wish: Properties) -> None:
+    changes: Properties = {"VpcEndpointId": made.physical_id}
+    if "PolicyDocument" in wish:
+        policy = wish["PolicyDocument"]
+        changes["PolicyDocument"] = policy if isinstance(policy, str) else json.dumps(policy)
+    if "PrivateDnsEnabled" in wish:
+        changes["PrivateDnsEnabled"] = str(wish["PrivateDnsEnabled"]).lower() == "true"
+    for name, key in (("SubnetIds", "Subnet"), ("RouteTableIds", "RouteTable")):
+        old, new = (set(each.get(name, ())) for each in (made.properties, wish))
+        for word, ids in (("Add", new - old), ("Remove", old - new)):
+            if ids:
+                changes[f"{word}{key}Ids"] = sorted(ids)
+    scene.client("ec2").modify_vpc_endpoint(**changes)
+
+
+def _amend_route(scene: Scene, made: Made, wish: Properties) -> None:
+    names = (
+        *("RouteTableId", "DestinationCidrBlock", "GatewayId", "NatGatewayId"),
+        *("TransitGatewayId", "VpcPeeringConnectionId", "NetworkInterfaceId"),
+    )
+    scene.client("ec2").replace_route(**{name: wish[name] for name in names if name in wish})
+
+
 def _one_instance(_: Scene, wish: Properties) -> Properties:
     return {**wish, "MinCount": 1, "MaxCount": 1}
 
@@ -144,7 +174,8 @@ KINDS = {
         delete="delete_route_table", delete_by={"RouteTableId": "@ref"}, tag_type="route-table",
     ),
     "AWS::EC2::Route": Api(
-        "ec2", "create_route", "=RouteTableId", tags="", before_delete=_drop_route,
+        "ec2", "create_route", "=RouteTableId", tags="", amend=_amend_route,
+        before_delete=_drop_route,
     ),
     "AWS::EC2::SubnetRouteTableAssociation": Api(
         "ec2", "associate_route_table", "AssociationId", {"Id": "AssociationId"}, tags="",
@@ -167,6 +198,12 @@ KINDS = {
         "ec2", "create_vpc_endpoint", "VpcEndpoint.VpcEndpointId",
         {"Id": "VpcEndpoint.VpcEndpointId"}, tag_type="vpc-endpoint",
         delete="delete_vpc_endpoints", delete_by={"VpcEndpointIds": "[@ref"},
+        amend=_amend_endpoint,
+    ),
+    "AWS::EC2::FlowLog": Api(
+        "ec2", "create_flow_logs", "FlowLogIds.0", {"Id": "FlowLogIds.0"},
+        tag_type="vpc-flow-log", prepare=_flowing,
+        delete="delete_flow_logs", delete_by={"FlowLogIds": "[@ref"},
     ),
     "AWS::EC2::EIP": Api(
         "ec2", "allocate_address", "PublicIp",

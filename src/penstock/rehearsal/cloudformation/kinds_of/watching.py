@@ -5,6 +5,7 @@ import json
 from penstock.rehearsal.alarms import put_composite
 from penstock.rehearsal.cloudformation.kinds import Api, Properties, ResourceFailed, Scene
 from penstock.rehearsal.cloudformation.records import Made
+from penstock.rehearsal.cloudformation.shaping import parameters
 
 
 def _keep_logs(scene: Scene, made: Made) -> None:
@@ -33,6 +34,20 @@ def _whole_topic(_: Scene, wish: Properties) -> Properties:
     attributes = {name: wish[name] for name in ("DisplayName", "KmsMasterKeyId") if name in wish}
     rest = {name: value for name, value in wish.items() if name not in attributes}
     return {**rest, **({"Attributes": attributes} if attributes else {})}
+
+
+def _amend_topic(scene: Scene, made: Made, wish: Properties) -> None:
+    for name in ("DisplayName", "KmsMasterKeyId"):
+        if wish.get(name) != made.properties.get(name):
+            scene.client("sns").set_topic_attributes(
+                TopicArn=made.physical_id,
+                AttributeName=name,
+                AttributeValue=str(wish.get(name, "")),
+            )
+    if wish.get("Subscription") != made.properties.get("Subscription"):
+        _unsubscribe_all(scene, made)
+        new = Made(made.logical_id, made.kind, made.physical_id, wish)
+        _subscribe_to_topic(scene, new)
 
 
 def _subscribe_to_topic(scene: Scene, made: Made) -> None:
@@ -67,6 +82,20 @@ def _take_aim_away(scene: Scene, made: Made) -> None:
     if targets := made.properties.get("Targets"):
         ids = [each["Id"] for each in targets]
         scene.client("events").remove_targets(Rule=made.physical_id, Ids=ids)
+
+
+def _amend_budget(scene: Scene, made: Made, wish: Properties) -> None:
+    """moto cannot change a budget, so the same one is made anew."""
+    budgets, account = scene.client("budgets"), scene.cloud.account
+    budgets.delete_budget(AccountId=account, BudgetName=made.physical_id)
+    notices = (
+        {"NotificationsWithSubscribers": wish["NotificationsWithSubscribers"]}
+        if "NotificationsWithSubscribers" in wish
+        else {}
+    )
+    handed = {"AccountId": account, "Budget": {**wish["Budget"], "BudgetName": made.physical_id}}
+    shape = budgets.meta.service_model.operation_model("CreateBudget").input_shape
+    budgets.create_budget(**parameters({**handed, **notices}, shape, {}, "budget"))
 
 
 def _account(scene: Scene, wish: Properties) -> Properties:
@@ -110,7 +139,7 @@ KINDS = {
         "sns", "create_topic", "TopicArn", {"TopicArn": "TopicArn", "TopicName": "=Name"},
         name="TopicName", name_length=256, names={"TopicName": "Name"},
         apart=frozenset({"Subscription"}), prepare=_whole_topic, after=_subscribe_to_topic,
-        before_delete=_unsubscribe_all,
+        before_delete=_unsubscribe_all, amend=_amend_topic,
         delete="delete_topic", delete_by={"TopicArn": "@ref"},
     ),
     "AWS::SNS::TopicPolicy": Api(
@@ -127,7 +156,7 @@ KINDS = {
     ),
     "AWS::Budgets::Budget": Api(
         "budgets", "create_budget", "=Budget.BudgetName", prepare=_account, after=_budget_name,
-        tags="", delete="delete_budget",
+        tags="", amend=_amend_budget, delete="delete_budget",
         delete_by={"AccountId": "=AccountId", "BudgetName": "@ref"},
     ),
     "AWS::Scheduler::Schedule": Api(
