@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.rehearsal.account import Account
+from tests.rehearsal.deployments import Deployments, signed_in
 
 SCALE = 240
 """AWS's seconds in one of the test's."""
@@ -42,3 +43,18 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     process.stdin.close()
     assert process.wait(30) == 0
     process.stdout.close()
+
+
+@pytest.fixture
+def deployments(
+    aws: Account,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Deployments:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in signed_in(aws).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PENSTOCK_CONFIG", str(tmp_path / "config"))
+    return Deployments(aws, tmp_path, capsys)

@@ -43,6 +43,13 @@ COMMANDS = {
         "penstock.cli.render",
         "Write templates that deploy with the AWS CLI alone, or print the deployer's IAM policy.",
     ),
+    "deploy": Entry(
+        "penstock.cli.deploy",
+        "Deploy a manifest: show what would change, ask, do it, and ask the endpoint something.",
+    ),
+    "destroy": Entry(
+        "penstock.cli.destroy", "Remove everything that `penstock deploy` made, after asking."
+    ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),

@@ -6,14 +6,12 @@ hosts in a region. A row is what `catalog.catalogue.load` lays over the package'
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from penstock.ground.errors import CloudError, UserError
+from penstock.targets.aws.refusals import aws_errors
 
 API_REGION = "us-east-1"
 """One of the few regions that serve the Price List API; it knows the prices of all."""
@@ -44,26 +42,6 @@ def read_prices(
                 name = product["product"]["attributes"].get("instanceName", "")
                 if name in twins:
                     yield from _row(product, name, region, today)
-
-
-@contextmanager
-def aws_errors(whom: str) -> Iterator[None]:
-    """Turn what boto3 raises into errors of our tree."""
-    try:
-        yield
-    except NoCredentialsError as error:
-        raise UserError(
-            f"{whom} wants credentials",
-            why="there are none in the environment, the profile or the machine's role",
-            fix="Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        ) from error
-    except ClientError as error:
-        answer = error.response.get("Error", {})
-        raise CloudError(
-            f"{whom} refused", why=f"{answer.get('Code', '?')}: {answer.get('Message', '')}"
-        ) from error
-    except BotoCoreError as error:
-        raise CloudError(f"{whom} cannot be reached", why=str(error)) from error
 
 
 def _ec2_filters(instance: str, region: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import boto3
 
-from penstock.targets.aws.price_list import aws_errors
+from penstock.targets.aws.refusals import aws_errors
 
 
 def quota_value(service: str, name: str, region: str) -> float | None:

@@ -6,7 +6,8 @@ from statistics import fmean
 
 import boto3
 
-from penstock.targets.aws.price_list import Row, Told, aws_errors
+from penstock.targets.aws.price_list import Row, Told
+from penstock.targets.aws.refusals import aws_errors
 
 
 def read_spot_savings(

@@ -88,6 +88,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _unconditional(_: Scene, wish: Properties) -> Properties:
+    """Return the policy without what it denies under a condition, which moto would deny always."""
+    document = dict(wish["PolicyDocument"])
+    statements = document.get("Statement", [])
+    document["Statement"] = [
+        each for each in statements if each["Effect"] != "Deny" or not each.get("Condition")
+    ]
+    return {**wish, "PolicyDocument": document}
+
+
 BUCKET = frozenset(
     {
         *BUCKET_CALLS, "BucketEncryption", "LifecycleConfiguration", "OwnershipControls",
@@ -102,7 +112,7 @@ KINDS = {
     ),
     "AWS::S3::BucketPolicy": Api(
         "s3", "put_bucket_policy", "=Bucket", names={"PolicyDocument": "Policy"},
-        update="put_bucket_policy",
+        update="put_bucket_policy", prepare=_unconditional,
         delete="delete_bucket_policy", delete_by={"Bucket": "@ref"},
     ),
 }  # fmt: skip

@@ -1,0 +1,64 @@
+"""`penstock deploy`: from a manifest to an endpoint that answers."""
+
+from typing import Annotated
+
+import typer
+
+from penstock.cli.consent import Yes, ask
+from penstock.cli.deploying import Lines, ManifestFile, journal_of
+from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
+from penstock.cli.planning import hub_cache
+from penstock.manifest.loader import load as load_manifest
+from penstock.plan.carrying_out import carry_out, settle
+from penstock.plan.changes import counts
+from penstock.plan.steps import to_deploy
+from penstock.wiring.deploying import open_deployer
+
+NoRollback = Annotated[
+    bool,
+    typer.Option("--no-rollback", help="Where it fails, leave what was made, to look at it."),
+]
+
+
+def command(
+    manifest_file: ManifestFile = None,
+    *,
+    yes: Yes = False,
+    no_rollback: NoRollback = False,
+    as_json: AsJson = False,
+) -> int:
+    """Deploy a manifest: show what would change, ask, do it, and ask the endpoint something.
+
+    Run it again after it was cut off or has failed: it goes on where it stopped. With --json,
+    stdout carries {"deployment", "region", "changed", "outputs"}.
+    """
+    manifest = load_manifest(manifest_file)
+    tell = Lines()
+    with open_deployer(manifest, hub_cache(), keep_wreck=no_rollback) as deployer:
+        with journal_of(deployer, manifest_file, "deploy") as journal:
+            target = deployer.deployment()
+            steps = settle(target, to_deploy, journal, tell)
+            changes = deployer.preview()
+            note(", ".join(counts(changes)) or "nothing to change")
+            if any(each.changes for each in changes) and not ask("Deploy this?", yes=yes):
+                note("Nothing was changed.")
+                return ExitCode.FAILED
+            carry_out(target, steps, journal, tell)
+        outputs = dict(deployer.outputs(deployer.names.main))
+        if as_json:
+            print_json(
+                {
+                    "deployment": manifest.name,
+                    "region": deployer.account.region,
+                    "changed": any(each.changes for each in changes),
+                    "outputs": outputs,
+                }
+            )
+        else:
+            _show(outputs)
+    return ExitCode.OK
+
+
+def _show(outputs: dict[str, str]) -> None:
+    for name, value in sorted(outputs.items()):
+        print_text(f"{name}: {value}")

@@ -1,0 +1,45 @@
+"""What the commands share that work on a deployment: its manifest, its record, its progress."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli.output import note
+from penstock.targets.journal import FileJournal
+from penstock.targets.sagemaker.deployer import Deployer
+
+ManifestFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[MANIFEST]", help="The manifest; ./penstock.yaml if left out."),
+]
+
+
+class Lines:
+    """Progress on stderr, a line at a time, with the seconds since the command began."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Show a line."""
+        note(f"{time.monotonic() - self._began_s:7.1f} s  {text}")
+
+
+@contextmanager
+def journal_of(
+    deployer: Deployer, manifest_file: Path | None, command: str
+) -> Iterator[FileJournal]:
+    """The record of this run; says what an earlier one left, and closes it at a good end."""
+    folder = (manifest_file.parent if manifest_file else Path.cwd()) / ".penstock"
+    place = f"{deployer.account.identity.account}/{deployer.account.region}"
+    journal = FileJournal(folder, deployer.manifest.name, place)
+    if earlier := journal.cut_off():
+        step = f" in: {earlier.step}" if earlier.step else ""
+        note(f"`penstock {earlier.command}` of {earlier.began} was cut off{step}. Going on.")
+    journal.open(command)
+    yield journal
+    journal.close()

@@ -1,0 +1,302 @@
+"""CloudFormation stacks of one deployment: how they are, what would change, and changing them.
+
+Everything goes through change sets. A stack that does not carry the deployment's tag is somebody
+else's, and is never touched, whatever its name. What is under way is never begun a second time: it
+is followed to its end.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from penstock.ground.errors import CloudError, UserError
+from penstock.plan.carrying_out import Tell
+from penstock.plan.changes import Action, Change, StackChange
+from penstock.plan.steps import Found
+from penstock.targets.aws.account import Account
+from penstock.targets.aws.change_sets import ChangeSets
+from penstock.targets.aws.patience import Patience
+from penstock.targets.aws.refusals import aws_errors, message_of
+from penstock.targets.aws.stack import DEPLOYMENT_TAG, Stack
+
+REVIEW = "REVIEW_IN_PROGRESS"
+"""A stack that has change sets and nothing else."""
+GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
+WRECKED = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "IMPORT_ROLLBACK_FAILED"}
+STUCK = {"UPDATE_ROLLBACK_FAILED"}
+BEGUN = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+CONSEQUENCE = "cancelled"
+"""What CloudFormation says of resources that failed only because another one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stack as it is."""
+
+    name: str
+    id: str
+    status: str
+    reason: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def found(self) -> Found:
+        """What that means for a plan."""
+        if self.status == REVIEW:
+            return Found.ABSENT
+        if self.status.endswith("IN_PROGRESS"):
+            return Found.BUSY
+        if self.status in STUCK:
+            return Found.STUCK
+        return Found.WRECKED if self.status in WRECKED else Found.PRESENT
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A resource that failed, and what AWS says about it."""
+
+    logical_id: str
+    physical_id: str
+    kind: str
+    reason: str
+
+
+class StackFailed(CloudError):
+    """A stack did not come to a good end; `failures` are the resources that failed first."""
+
+    def __init__(self, stack: Seen, failures: tuple[Failure, ...]) -> None:
+        reasons = [f"{each.logical_id}: {each.reason}" for each in failures]
+        super().__init__(
+            f"{stack.name} is {stack.status}",
+            why="; ".join(reasons) or stack.reason,
+            where=f"stack {stack.name}",
+        )
+        self.stack, self.failures = stack, failures
+
+
+class Stacks:
+    """The stacks that carry one deployment's tag."""
+
+    def __init__(self, account: Account, deployment: str) -> None:
+        self._account, self._deployment = account, deployment
+        self._client: Any = account.client("cloudformation")
+        self._change_sets = ChangeSets(account)
+
+    def find(self, name: str) -> Seen | None:
+        """The stack called `name` (or with that id); none where there is none.
+
+        Raises:
+            UserError: there is one, and it is not this deployment's.
+        """
+        with aws_errors("CloudFormation"):
+            try:
+                told = self._client.describe_stacks(StackName=name)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" in message_of(error):
+                    return None
+                raise
+        seen = Seen(
+            told["StackName"],
+            told["StackId"],
+            told["StackStatus"],
+            told.get("StackStatusReason", ""),
+            {each["OutputKey"]: each["OutputValue"] for each in told.get("Outputs", ())},
+            {each["Key"]: each["Value"] for each in told.get("Tags", ())},
+        )
+        self._refuse_foreign(seen)
+        return seen
+
+    def resources(self, seen: Seen) -> dict[str, tuple[str, str]]:
+        """Type and physical id of each resource by its name in the template."""
+        with aws_errors("CloudFormation"):
+            pages = self._client.get_paginator("list_stack_resources").paginate(StackName=seen.id)
+            return {
+                each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])
+                for page in pages
+                for each in page["StackResourceSummaries"]
+                if each.get("PhysicalResourceId")
+                and each["ResourceStatus"] not in {"DELETE_COMPLETE", "DELETE_SKIPPED"}
+            }
+
+    def preview(self, stack: Stack, bucket: str | None) -> StackChange:
+        """What applying `stack` would change; nothing is left of the question.
+
+        Of a stack that does not exist, or has to be made anew, everything is created, and AWS is
+        not asked. `bucket` takes a template that is too large to be sent.
+        """
+        seen = self.find(stack.name)
+        if seen is None or seen.found is not Found.PRESENT:
+            resources = stack.template["Resources"]
+            kinds = resources.items() if isinstance(resources, dict) else ()
+            changes = (Change(Action.CREATE, name, each["Type"]) for name, each in kinds)
+            return StackChange(stack.name, is_new=True, changes=tuple(changes))
+        with aws_errors("CloudFormation"):
+            made = self._change_sets.make(stack, seen.id, bucket)
+            try:
+                return StackChange(stack.name, is_new=False, changes=made.changes)
+            finally:
+                self._change_sets.forget(made)
+
+    def apply(
+        self,
+        stack: Stack,
+        shown: StackChange | None,
+        bucket: str | None,
+        tell: Tell,
+        *,
+        keep_wreck: bool = False,
+    ) -> Seen:
+        """Bring a stack to what it should be; returns it as it is then.
+
+        Raises:
+            UserError: it would change more than what was `shown`.
+            StackFailed: it did not come to a good end.
+        """
+        seen = self.find(stack.name)
+        with aws_errors("CloudFormation"):
+            exists = seen is not None and seen.status != REVIEW
+            made = self._change_sets.make(stack, seen.id if seen and exists else None, bucket)
+            if not made.changes and not made.executable:
+                self._change_sets.forget(made)
+                tell(f"{stack.name}: nothing to change")
+                return self._must_find(stack.name)
+            if shown is not None and not shown.allows(made.changes):
+                self._change_sets.forget(made)
+                raise UserError(
+                    f"{stack.name} would change more than what was shown",
+                    why="it was changed by somebody else meanwhile",
+                    fix="Look at it again with `penstock diff`, then deploy again",
+                )
+            last = self._newest_event(made.stack)
+            self._change_sets.execute(made, keep_wreck=keep_wreck)
+        settled = self._follow(made.stack, last, tell)
+        if settled.status not in GOOD:
+            raise StackFailed(settled, self.failures(settled))
+        return settled
+
+    def wait(self, name: str, tell: Tell) -> None:
+        """Follow what is under way with a stack to its end, whatever that is."""
+        seen = self.find(name)
+        if seen is None:
+            return
+        settled = self._follow(seen.id, None, tell)
+        if settled.status not in GOOD and settled.status != "DELETE_COMPLETE":
+            for each in self.failures(settled):
+                tell(f"{each.logical_id} had failed: {each.reason}")
+
+    def mend(self, name: str, tell: Tell) -> None:
+        """Go on with a rollback that got stuck.
+
+        Raises:
+            StackFailed: it got stuck again.
+        """
+        seen = self._must_find(name)
+        with aws_errors("CloudFormation"):
+            last = self._newest_event(seen.id)
+            self._client.continue_update_rollback(StackName=seen.id)
+        settled = self._follow(seen.id, last, tell)
+        if settled.found is Found.STUCK:
+            failed = StackFailed(settled, self.failures(settled))
+            names = " ".join(each.logical_id for each in failed.failures)
+            failed.fix = (
+                "Mend what it names, or leave these behind: aws cloudformation "
+                f"continue-update-rollback --stack-name {name} --resources-to-skip {names}"
+            )
+            raise failed
+
+    def remove(self, name: str, tell: Tell) -> None:
+        """Delete a stack; once more where that failed, for some resources need others to be gone.
+
+        Raises:
+            StackFailed: something cannot be deleted.
+        """
+        seen = self.find(name)
+        if seen is None:
+            return
+        for is_last in (False, True):
+            with aws_errors("CloudFormation"):
+                last = self._newest_event(seen.id)
+                self._client.delete_stack(StackName=seen.id)
+            settled = self._follow(seen.id, last, tell)
+            if settled.status == "DELETE_COMPLETE":
+                return
+            if is_last:
+                raise StackFailed(settled, self.failures(settled))
+            tell(f"{name}: {settled.status}, once more")
+
+    def failures(self, seen: Seen) -> tuple[Failure, ...]:
+        """The resources that failed in the last operation on a stack, the first one first."""
+        failed: dict[str, Failure] = {}
+        with aws_errors("CloudFormation"):
+            events = list(self._events(seen.id, None))
+        for each in reversed(events):
+            reason = each.get("ResourceStatusReason", "")
+            name = each["LogicalResourceId"]
+            if not each["ResourceStatus"].endswith("FAILED") or CONSEQUENCE in reason.lower():
+                continue
+            if each["PhysicalResourceId"] != seen.id and name not in failed:
+                physical = each["PhysicalResourceId"]
+                failed[name] = Failure(name, physical, each["ResourceType"], reason)
+        return tuple(failed.values())
+
+    def _refuse_foreign(self, seen: Seen) -> None:
+        if seen.tags.get(DEPLOYMENT_TAG) == self._deployment:
+            return
+        if seen.status == REVIEW and self._change_sets.are_ours(seen.id):
+            return
+        raise UserError(
+            f"there is a stack {seen.name} that Penstock did not make",
+            why=f"it has no tag {DEPLOYMENT_TAG} = {self._deployment}",
+            fix="Choose another name in penstock.yaml",
+        )
+
+    def _must_find(self, name: str) -> Seen:
+        seen = self.find(name)
+        if seen is None:
+            raise CloudError(f"the stack {name} is gone", why="somebody deleted it meanwhile")
+        return seen
+
+    def _follow(self, stack_id: str, last: str | None, tell: Tell) -> Seen:
+        """Tell what happens after the event `last` until nothing is under way any more."""
+        patience = Patience(f"stack {stack_id.split('/')[1]}")
+        while True:
+            seen = self._must_find(stack_id)
+            with aws_errors("CloudFormation"):
+                news = list(self._events(stack_id, last))
+            for event in reversed(news):
+                _tell_event(event, tell)
+            if news:
+                last = news[0]["EventId"]
+                patience.news()
+            if seen.status == REVIEW or not seen.status.endswith("IN_PROGRESS"):
+                return seen
+            patience.pause()
+
+    def _newest_event(self, stack_id: str) -> str | None:
+        told = self._client.describe_stack_events(StackName=stack_id)["StackEvents"]
+        return str(told[0]["EventId"]) if told else None
+
+    def _events(self, stack_id: str, last: str | None) -> Iterator[dict[str, Any]]:
+        """Events after `last`, or of the whole last operation, newest first."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+        for page in pages:
+            for event in page["StackEvents"]:
+                if event["EventId"] == last:
+                    return
+                yield event
+                begins = event["ResourceStatus"] in BEGUN
+                if last is None and begins and event["PhysicalResourceId"] == stack_id:
+                    return
+
+
+def _tell_event(event: dict[str, Any], tell: Tell) -> None:
+    status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
+    if event["PhysicalResourceId"] == event["StackId"]:
+        if not status.endswith("CLEANUP_IN_PROGRESS"):
+            tell(f"{event['StackName']}: {status}")
+    elif status.endswith(("COMPLETE", "FAILED", "SKIPPED")):
+        line = f"{event['LogicalResourceId']}: {status}"
+        tell(f"{line}: {reason}" if reason and "FAILED" in status else line)

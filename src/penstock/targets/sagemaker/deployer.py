@@ -1,0 +1,139 @@
+"""One deployment to SageMaker in one account, put together from its parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.manifest.model import Manifest
+from penstock.plan.changes import StackChange
+from penstock.targets.aws.account import Account
+from penstock.targets.aws.bucket import Bucket
+from penstock.targets.aws.parts import CheckPart, ContentsPart, FilePart, Part, Parts, StackPart
+from penstock.targets.aws.stack import DomainFacts, Emitted, Observed, Stack
+from penstock.targets.aws.stacks import Stacks
+from penstock.targets.sagemaker.hosted import Hosting
+from penstock.targets.sagemaker.observing import read_domain
+from penstock.targets.sagemaker.questions import Questions, Subject
+from penstock.targets.sagemaker.runtime import Runtime
+from penstock.targets.sagemaker.stacks import emit
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a deployment's things are called; they follow from its name alone."""
+
+    deployment: str
+
+    @property
+    def main(self) -> str:
+        """The main stack, and the endpoint."""
+        return f"penstock-{self.deployment}"
+
+    @property
+    def base(self) -> str:
+        """The base stack."""
+        return f"{self.main}-base"
+
+
+class Deployer:
+    """Deploys a manifest, looks at what is deployed, and removes it."""
+
+    def __init__(
+        self, account: Account, manifest: Manifest, hub_cache: Path, *, keep_wreck: bool = False
+    ) -> None:
+        self.account, self.manifest = account, manifest
+        self.names = Names(manifest.name)
+        self.stacks = Stacks(account, manifest.name)
+        self.hosting = Hosting(account)
+        self._hub_cache, self._keep_wreck = hub_cache, keep_wreck
+        self._domain: DomainFacts | None = None
+        self._stack_parts: tuple[StackPart, ...] = ()
+
+    def deployment(self) -> Parts:
+        """The target that everything is deployed to."""
+        self._domain = read_domain(self.account, self.manifest)
+        emitted = self.emitted()
+        questions = self._questions(emitted.main)
+        base = self._stack_part(emitted.base)
+        main = self._stack_part(emitted.main)
+        self._stack_parts = (base, main)
+        files: Sequence[Part] = [FilePart(each, self.bucket) for each in emitted.uploads]
+        checks = (
+            CheckPart("settled", "endpoint and components", questions.settled),
+            CheckPart("warm", "the first answer", questions.warm),
+            CheckPart("smoke", "answers as clients get them", questions.smoke),
+        )
+        return Parts((base, *files, main, *checks))
+
+    def removal(self) -> Parts:
+        """The target that everything is removed from; the manifest's name is enough for it."""
+        base = StackPart(self.names.base, self.stacks)
+        main = StackPart(self.names.main, self.stacks)
+        return Parts((base, ContentsPart(self.bucket), main))
+
+    def preview(self) -> tuple[StackChange, ...]:
+        """What deploying would change; it will be held to that."""
+        return tuple(part.preview() for part in self._stack_parts)
+
+    def emitted(self) -> Emitted:
+        """The templates, with what is known of the base stack now."""
+        observed = Observed(
+            region=self.account.region,
+            account=self.account.identity.account,
+            domain=self._domain,
+            base_outputs=self.outputs(self.names.base),
+        )
+        return emit(self.manifest, observed, self._hub_cache)
+
+    def outputs(self, stack: str) -> Mapping[str, str]:
+        """The outputs of a stack; none where it does not stand."""
+        seen = self.stacks.find(stack)
+        return seen.outputs if seen else {}
+
+    def bucket(self) -> Bucket | None:
+        """The deployment's bucket: the one that its base stack made, and no other."""
+        seen = self.stacks.find(self.names.base)
+        found = self.stacks.resources(seen) if seen else {}
+        kind, name = found.get("Bucket", ("", ""))
+        return Bucket(self.account, name) if kind == "AWS::S3::Bucket" else None
+
+    def _stack_part(self, stack: Stack) -> StackPart:
+        def wanted() -> Stack:
+            emitted = self.emitted()
+            return next(e for e in (emitted.base, emitted.main) if e.name == stack.name)
+
+        return StackPart(
+            stack.name, self.stacks, wanted, self._bucket_name, keep_wreck=self._keep_wreck
+        )
+
+    def _bucket_name(self) -> str | None:
+        bucket = self.bucket()
+        return bucket.name if bucket else None
+
+    def _questions(self, main: Stack) -> Questions:
+        mode = self.manifest.target.mode or "realtime"
+        base, adapters = components_of(main)
+        subject = Subject(
+            endpoint=self.names.main,
+            component=base,
+            adapters=adapters,
+            engine=self.manifest.engine_kind,
+            mode=mode,
+            may_sleep=self.manifest.scale.min == 0 and mode in ("components", "async"),
+        )
+        return Questions(subject, self.hosting, Runtime(self.account), self.bucket)
+
+
+def components_of(main: Stack) -> tuple[str, tuple[str, ...]]:
+    """The names of the base component and of its adapters, as a template has them; "" for none."""
+    resources = main.template["Resources"]
+    found = [
+        each["Properties"]
+        for each in (resources.values() if isinstance(resources, dict) else ())
+        if each["Type"] == "AWS::SageMaker::InferenceComponent"
+    ]
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for each in found:
+        is_adapter = "BaseInferenceComponentName" in each["Specification"]
+        names[is_adapter].append(str(each["InferenceComponentName"]))
+    return "".join(names[False][:1]), tuple(names[True])

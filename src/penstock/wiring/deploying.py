@@ -1,0 +1,43 @@
+"""A deployment to AWS, put together; boto3 is imported only here, when a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from penstock.ground.errors import MachineError, UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.manifest.model import Manifest
+    from penstock.targets.sagemaker.deployer import Deployer
+
+
+@contextmanager
+def open_deployer(
+    manifest: Manifest, hub_cache: Path, *, keep_wreck: bool = False
+) -> Iterator[Deployer]:
+    """The deployer of a manifest, with connections that end with the context.
+
+    Raises:
+        MachineError: boto3 is not installed.
+        UserError: the manifest's target is not one that is deployed to, or no region is known.
+    """
+    if manifest.target.kind != "sagemaker":
+        raise UserError(
+            f"target.kind {manifest.target.kind} is not deployed to",
+            why="a local stack is started by `penstock up`"
+            if manifest.target.kind == "local"
+            else "there are no templates for it yet",
+            fix="Set target.kind: sagemaker",
+        )
+    try:
+        from penstock.targets.aws.account import Account
+        from penstock.targets.sagemaker.deployer import Deployer
+    except ImportError:
+        fix = "Install it: pip install 'penstock[aws]'"
+        raise MachineError("AWS is asked by boto3", fix=fix) from None
+    with Account(manifest.target.region) as account:
+        yield Deployer(account, manifest, hub_cache, keep_wreck=keep_wreck)
