@@ -6,6 +6,7 @@ answered and which clients left in the middle.
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections import deque
@@ -51,8 +52,9 @@ class ScriptedEngine:
     `/health` and `/metrics` have answers of their own and are not counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.host, self.port = "127.0.0.1", 0
+        self.tls = tls
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self.reset()
@@ -69,7 +71,7 @@ class ScriptedEngine:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def play(self, *scripts: Script) -> None:
         """Answer the next requests so; the last script also answers all that follow."""
@@ -103,7 +105,9 @@ class ScriptedEngine:
 
     async def _listen(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=2**23)
+        self._server = await asyncio.start_server(
+            self._serve, self.host, self.port, limit=2**23, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -207,9 +211,9 @@ async def _read_request(first: bytes, reader: asyncio.StreamReader) -> Asked:
 
 
 @contextmanager
-def scripted_engine() -> Iterator[ScriptedEngine]:
-    """A running `ScriptedEngine`, ended afterwards."""
-    engine = ScriptedEngine()
+def scripted_engine(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedEngine]:
+    """A running `ScriptedEngine`, ended afterwards; with `tls` it speaks HTTPS."""
+    engine = ScriptedEngine(tls)
     thread = threading.Thread(target=engine.run, name="scripted-engine")
     thread.start()
     try:

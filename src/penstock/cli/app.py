@@ -50,6 +50,9 @@ COMMANDS = {
     "destroy": Entry(
         "penstock.cli.destroy", "Remove everything that `penstock deploy` made, after asking."
     ),
+    "token": Entry(
+        "penstock.cli.token", "Make a token that opens SageMaker's OpenAI route for a while."
+    ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
     "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
     "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),

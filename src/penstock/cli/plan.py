@@ -188,7 +188,7 @@ def _here(
 ) -> here.Here | None:
     """How fast this machine is; none when the manifest is for another."""
     catalogue, calibration = known
-    if manifest.target.kind != "local" or manifest.engine_kind == "openai":
+    if manifest.target.kind != "local" or manifest.runs_elsewhere:
         return None
     gpu = here.machine(this_machine().as_data(), catalogue)
     if gpu is None:

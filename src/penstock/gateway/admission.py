@@ -89,7 +89,7 @@ class Admission:
             f"{model.name}\0{adapter}".encode(),
             Traits(model.tools_format, model.verify_answers),
             self._lines(engines) if self._lines is not None and engines else None,
-            upstream=model.upstream or model.name,
+            upstream=model.name if model.upstream is None else model.upstream,
             routed=model.routing is not None,
         )
 

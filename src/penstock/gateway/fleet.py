@@ -4,12 +4,13 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 
 from penstock.engines.conduit.pool import Pool
 from penstock.engines.conduit.sink import Head
+from penstock.engines.sagemaker.answers import Verdict, read_answer
 from penstock.gateway.meters import gauge
 from penstock.gateway.routing.breaker import Breaker, State
 from penstock.gateway.routing.gauges import Work, read_gauges
@@ -40,9 +41,13 @@ class Engine:
 
     `usable` sums up all that speaks against asking it: it is down, it is drained, its circuit is
     open. `troubled` says whether a success is worth telling (see `Breaker`).
+
+    An endpoint of SageMaker is not probed every second: `endpoints.Endpoints` keeps its key, and
+    bars it while there is none.
     """
 
     __slots__ = (
+        "barred",
         "breaker",
         "draining",
         "foreign",
@@ -50,8 +55,11 @@ class Engine:
         "is_compared",
         "name",
         "number",
+        "on_denied",
         "pool",
         "probe",
+        "reads",
+        "sagemaker",
         "slow_probes",
         "troubled",
         "up",
@@ -66,7 +74,14 @@ class Engine:
         self.up = True  # until a probe or a request says otherwise
         self.slow_probes = 0
         self.breaker, self.work = breaker, Work()
-        self.draining = False
+        self.draining = self.barred = False
+        self.sagemaker = settings.sagemaker
+        self.reads: Callable[[int, bytes], Verdict] | None = None
+        """Reads what comes in place of an answer, where that needs reading."""
+        if settings.sagemaker is not None:
+            self.reads = read_answer
+        self.on_denied: Callable[[], None] = _nobody_cares
+        """Told when our own key was refused."""
         self.is_compared = False
         """Whether there are others to choose among, so that its gauges matter."""
         self.refresh()
@@ -75,7 +90,7 @@ class Engine:
         """Take over what probes, gauges, breaker and operator say."""
         breaker = self.breaker
         self.troubled = breaker.troubled
-        self.usable = self.up and not self.draining and breaker.lets_in
+        self.usable = self.up and not self.draining and not self.barred and breaker.lets_in
         # Who waits for a trial gets the next request: else it might never be tried.
         waits = breaker.state is State.HALF_OPEN
         self.foreign = -math.inf if waits else self.work.foreign
@@ -123,10 +138,19 @@ class Engine:
         self.breaker.let_in()
         self.refresh()
 
+    def bar(self, *, on: bool) -> None:
+        """Its keeper says that it cannot be asked, or that it can."""
+        self.barred = on
+        self.seen(up=not on)
+
     def drain(self, *, on: bool) -> None:
         """Give it no new requests, or give it some again; those it has are finished."""
         self.draining = on
         self.refresh()
+
+
+def _nobody_cares() -> None:
+    pass
 
 
 def _credentials(settings: EngineSettings) -> dict[str, str]:
@@ -220,10 +244,15 @@ class Fleet:
         self.is_known = True
 
     async def _probe(self, engine: Engine) -> None:
+        if engine.sagemaker is not None and (engine.up or engine.barred):
+            engine.breaker.tick()
+            engine.refresh()
+            return
         answer = await _fetch(engine, engine.probe, _PROBE_TIMEOUT_S)
         if answer is not None:
             engine.slow_probes = 0
-            healthy = answer.status == 200
+            # The front door of SageMaker has no health check: that it answers must do.
+            healthy = answer.status == 200 or (engine.sagemaker is not None and answer.status > 0)
         else:
             engine.slow_probes += 1
             healthy = engine.up and engine.slow_probes < _SLOW_PROBES
@@ -231,7 +260,7 @@ class Fleet:
             log.warning("engine %s is %s", engine.name, "up" if healthy else "down")
         engine.breaker.tick()
         engine.seen(up=healthy)
-        if engine.is_compared:
+        if engine.is_compared and engine.sagemaker is None:
             await self._read_gauges(engine)
             engine.refresh()
 

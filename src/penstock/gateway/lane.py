@@ -4,15 +4,19 @@ Nothing reaches the client before an engine has sent the first bytes of a stream
 plain answer: until then another one can take its place.
 """
 
+import logging
 from typing import Protocol
 
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head, Sink
+from penstock.engines.sagemaker.answers import Verdict
 from penstock.gateway.fleet import BUSY, Engine
-from penstock.ground.errors import EngineDied, EngineError
+from penstock.ground.errors import EngineDied, EngineError, EngineUnavailable
 
 _MAX_PLAIN = 64 * 1024 * 1024
+
+log = logging.getLogger("penstock.gateway")
 
 
 class Race(Protocol):
@@ -110,11 +114,34 @@ class Lane:
             self._let_go()
         elif self._is_stream():
             self.on_lost(EngineDied("the engine ended its stream before it began"))
-        elif self.head is not None and self.head.status in BUSY:
+        elif self.head is not None and self.head.status != 200 and self.engine.reads is not None:
+            self._read(self.engine.reads(self.head.status, b"".join(self._parts)))
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Hand the whole answer on, or say that the engine is full."""
+        if self.head is not None and self.head.status in BUSY:
             self.engine.answered(self.head.status)
             self._race.lane_failed(self, None)
         else:
             self.deliver()
+
+    def _read(self, verdict: Verdict) -> None:
+        """The front door may have answered in place of the model."""
+        if verdict.told:
+            log.warning("engine %s: %s", self.engine.name, verdict.told)
+        if verdict.status in (401, 403):
+            self.engine.on_denied()
+        if verdict.asleep:
+            asleep = EngineUnavailable("the model sleeps", why="no copy of it runs")
+            self._race.lane_failed(self, asleep)
+        elif verdict.error is not None:  # not the engine's fault: its breaker is not told
+            self._race.lane_failed(self, verdict.error)
+        else:
+            self.head = Head(verdict.status, b"application/json")
+            self._parts = [verdict.body] if verdict.body else []
+            self._settle()
 
     def on_lost(self, error: EngineError) -> None:
         """Sink: the response will not be completed."""

@@ -23,6 +23,14 @@ from penstock.registry.records import (
 )
 
 
+class SageMakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An endpoint of SageMaker, or one inference component on it."""
+
+    endpoint: str
+    region: str
+    component: str | None = None
+
+
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine: its address and how to see that it lives."""
 
@@ -33,6 +41,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Environment variable that holds the key this engine asks for."""
     usd_per_hour: float = 0.0
     """What it costs as long as it runs, whatever it does."""
+    sagemaker: SageMakerSettings | None = None
+    """The endpoint that is asked, by a token made here; its models need `upstream: ""` and
+    `routing`. An empty `url` means the region's own address."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +62,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str = ""
     """Which weights answer under this name; answers of others are never given from a cache."""
     upstream: str | None = None
-    """Name under which its engines know it, where that is another one; it needs `routing`."""
+    """Name under which its engines know it, where that is another one; it needs `routing`. Empty
+    where the address says it all, as with SageMaker."""
     elsewhere: bool = False
     """Whether its engines are somebody else's: the gateway is ready without them."""
     routing: RoutingSettings | None = None

@@ -21,8 +21,15 @@ from penstock.gateway.lane import Lane
 from penstock.gateway.route_meters import RouteMeters
 from penstock.gateway.routing.ring import Ring, first_with_room
 from penstock.gateway.shadows import Shadows, Target
-from penstock.ground.errors import EngineError, EngineUnavailable, StoreUnavailable
+from penstock.ground.errors import (
+    EngineError,
+    EngineUnavailable,
+    RequestError,
+    StoreUnavailable,
+)
 from penstock.registry.gate import counts_at_once
+
+_CHAT = b"/v1/chat/completions"
 
 log = logging.getLogger("penstock.gateway")
 
@@ -174,6 +181,9 @@ class Trip:
         if engine is None:
             self._asking = None
             raise none_left(self._choice.legs[self._at].engines)
+        if engine.sagemaker is not None and asking.path != _CHAT:
+            self._asking = None
+            raise chats_alone(self.route.model)
         self._send(engine)
         after_s = self._choice.manner.hedge_after_s
         if after_s is not None:
@@ -336,3 +346,14 @@ class Trip:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def chats_alone(model: str) -> RequestError:
+    """Return the error for a completion that is asked of an endpoint of SageMaker."""
+    return RequestError(
+        f"the model {model} answers chats alone",
+        why="SageMaker routes /v1/chat/completions and nothing else",
+        fix="Ask /v1/chat/completions",
+        param="model",
+        code="chat_only",
+    )

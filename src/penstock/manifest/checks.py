@@ -32,6 +32,8 @@ ENGINE_SETTINGS = {
     "extra_args": ("embedded", "vllm"),
     "url": ("openai",),
     "api_key": ("openai",),
+    "endpoint": ("sagemaker",),
+    "component": ("sagemaker",),
 }
 """Which engines a field of `engine` has an effect on."""
 
@@ -80,6 +82,9 @@ def check(manifest: Manifest) -> list[Flaw]:
 
 def _engine_address(manifest: Manifest) -> Iterator[Flaw]:
     engine = manifest.engine
+    if manifest.engine_kind == "sagemaker" and engine.endpoint is None:
+        what, fix = "engine.kind sagemaker needs engine.endpoint", "Name the endpoint."
+        yield Flaw(("engine",), what, fix, "endpoint: support-bot")
     if manifest.engine_kind != "openai":
         return
     if engine.url is None:
@@ -161,10 +166,14 @@ def _model(manifest: Manifest) -> Iterator[Flaw]:
     if model.revision and (model.id == SHIPPED_MODEL or model.id.startswith((".", "/", "s3:"))):
         what = "model.revision belongs to a Hugging Face id, and model.id is none"
         yield Flaw(("model", "revision"), what, "Remove it.")
-    if model.quantization != "none" and kind in ("embedded", "openai"):
+    if model.quantization != "none" and kind in (
+        "embedded",
+        "openai",
+        "sagemaker",
+    ):
         what = f"model.quantization has no effect on engine.kind {kind}"
         yield Flaw(("model", "quantization"), what, "Remove it, or set engine.kind: vllm.")
-    if model.tools_format not in ("auto", "engine") and kind != "openai":
+    if model.tools_format not in ("auto", "engine") and not manifest.runs_elsewhere:
         what = f"model.tools_format has no effect on engine.kind {kind}, which parses calls itself"
         yield Flaw(("model", "tools_format"), what, "Remove it.")
     if kind == "vllm" and model.id == SHIPPED_MODEL and model.quantization != "none":
@@ -182,9 +191,13 @@ def _adapters(manifest: Manifest) -> Iterator[Flaw]:
             yield Flaw(("adapters", name), what, "Rename it, or set model.served_name.")
         if not place:
             yield Flaw(("adapters", name), f"the adapter '{name}' has no folder")
-    if manifest.adapters and manifest.engine_kind == "openai":
-        what = "adapters have no effect on engine.kind openai"
-        yield Flaw(("adapters",), what, "The running server loads its own.")
+    if manifest.adapters and manifest.runs_elsewhere:
+        what = f"adapters have no effect on engine.kind {manifest.engine_kind}"
+        cloud = manifest.engine_kind == "sagemaker"
+        fix = (
+            "Name their components under models." if cloud else "The running server loads its own."
+        )
+        yield Flaw(("adapters",), what, fix)
 
 
 def _tenants(manifest: Manifest) -> Iterator[Flaw]:

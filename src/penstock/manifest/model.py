@@ -14,14 +14,14 @@ from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
 from penstock.manifest.routing import Breaker, OtherModel, Way
 from penstock.manifest.section import Name, Section
-from penstock.manifest.target import Target
+from penstock.manifest.target import ResourceName, Target
 from penstock.manifest.tenancy import Limit, Price, Queue, Registry, Tenant
 
 SHIPPED_MODEL = "embedded"
 """`model.id` of the small model in the package."""
 SHIPPED_NAME = "penstock-tiny"
 """The name under which the shipped model is served."""
-EngineKind = Literal["embedded", "vllm", "openai", "lmi", "tgi", "triton"]
+EngineKind = Literal["embedded", "vllm", "openai", "sagemaker", "lmi", "tgi", "triton"]
 """The engines; the last three are containers of SageMaker."""
 BUILT_IN_TOOLS = ("get_current_weather", "calculate_math", "search_database")
 """Tools that every gateway has."""
@@ -55,13 +55,20 @@ class Model(Section):
 class Engine(Section):
     """What computes the tokens."""
 
-    kind: Literal["auto", "embedded", "vllm", "openai", "lmi", "tgi", "triton"] = "auto"
-    """`auto`: `embedded` for the shipped model, else vLLM; `openai`: a server that runs; `lmi`,
-    `tgi` (in maintenance since 2025-12) and `triton`: containers of SageMaker."""
+    kind: Literal["auto", "embedded", "vllm", "openai", "sagemaker", "lmi", "tgi", "triton"] = (
+        "auto"
+    )
+    """`auto`: `embedded` for the shipped model, else vLLM; `openai`: a server that runs;
+    `sagemaker`: an endpoint that runs; `lmi`, `tgi` (in maintenance since 2025-12) and `triton`:
+    containers of SageMaker."""
     url: str | None = Field(default=None, examples=["http://127.0.0.1:11434"])
     """Address of a running OpenAI-compatible server (`http://host:port`); needs `kind: openai`."""
     api_key: Secret | None = Field(default=None, examples=["${env:ENGINE_API_KEY}"])
     """Key of the running server, as a reference; needs `kind: openai`."""
+    endpoint: ResourceName | None = Field(default=None, examples=["support-bot"])
+    """Name of the SageMaker endpoint in `target.region`; needs `kind: sagemaker`."""
+    component: ResourceName | None = Field(default=None, examples=["support-bot-base"])
+    """Inference component on that endpoint; none means that it serves one model itself."""
     replicas: int = Field(default=1, ge=1, le=64)
     """How many engine processes stand behind the gateway."""
     profile: Literal["balanced", "low-latency", "high-throughput", "long-context"] = "balanced"
@@ -351,6 +358,11 @@ class Manifest(Section):
         if self.model.served_name:
             return self.model.served_name
         if self.model.id == SHIPPED_MODEL:
-            return SHIPPED_NAME
+            return self.engine.component or self.engine.endpoint or SHIPPED_NAME
         last = self.model.id.rstrip("/").rpartition("/")[2]
         return last.removesuffix(".tar.gz") or self.name
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether the model's engine runs already: nothing is started for it."""
+        return self.engine_kind in ("openai", "sagemaker")

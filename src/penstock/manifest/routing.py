@@ -6,6 +6,7 @@ from pydantic import Field
 
 from penstock.manifest.references import Secret
 from penstock.manifest.section import Name, Section
+from penstock.manifest.target import ResourceName
 
 
 class OtherModel(Section):
@@ -14,6 +15,11 @@ class OtherModel(Section):
     urls: tuple[str, ...] = Field(default=(), examples=[["http://10.0.0.7:8000"]])
     """Addresses of the servers (`http://host:port`), one at least; each becomes an engine with the
     model's name, or, of several, `NAME-1`, `NAME-2`..."""
+    endpoint: ResourceName | None = Field(default=None, examples=["support-bot"])
+    """Name of a SageMaker endpoint in `target.region`, in place of `urls`."""
+    component: ResourceName | None = Field(default=None, examples=["support-bot-org-a"])
+    """Inference component on that endpoint: a model, or an adapter; none means that the endpoint
+    serves one model itself."""
     api_key: Secret | None = Field(default=None, examples=["${env:ENGINE_API_KEY}"])
     """Key of the servers, as a reference."""
     served_as: str | None = Field(default=None, examples=["meta-llama/Llama-3.1-70B-Instruct"])
@@ -23,7 +29,7 @@ class OtherModel(Section):
 
     def engine_names(self, name: str) -> tuple[str, ...]:
         """Return the names of its engines, where the model is called `name`."""
-        if len(self.urls) == 1:
+        if self.endpoint is not None or len(self.urls) == 1:
             return (name,)
         return tuple(f"{name}-{number}" for number in range(1, len(self.urls) + 1))
 

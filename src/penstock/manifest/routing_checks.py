@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from penstock.manifest.fields import Path, dotted
 from penstock.manifest.flaws import NO_URL, Flaw, http_url, unknown_name
 from penstock.manifest.model import Manifest
-from penstock.manifest.routing import Arm, Shadow, Way
+from penstock.manifest.routing import Arm, OtherModel, Shadow, Way
 
 FEATURES = ("long", "reasoning", "code", "math", "tools", "output", "dialogue", "structure")
 """What a request is judged by for `tiers`."""
@@ -18,9 +18,7 @@ def check_models(manifest: Manifest) -> Iterator[Flaw]:
         path: Path = ("models", name)
         if name == manifest.served_model or name in manifest.adapters:
             yield Flaw(path, f"there is a model or adapter '{name}' already", "Rename it.")
-        if not model.urls:
-            example = "urls: [http://10.0.0.7:8000]"
-            yield Flaw(path, f"models.{name} has no servers", "Give urls.", example)
+        yield from _servers(path, model)
         for index, url in enumerate(model.urls):
             parts = http_url(url)
             if not parts:
@@ -33,6 +31,21 @@ def check_models(manifest: Manifest) -> Iterator[Flaw]:
             what = f"models.{name} gives an engine the name {min(taken)}, which another one has"
             yield Flaw(path, what, "Rename the model.")
         names |= set(engines)
+
+
+def _servers(path: Path, model: OtherModel) -> Iterator[Flaw]:
+    name = path[1]
+    if not model.urls and model.endpoint is None:
+        example = "urls: [http://10.0.0.7:8000]"
+        yield Flaw(path, f"models.{name} has no servers", "Give urls.", example)
+    if model.component and model.endpoint is None:
+        what = f"models.{name}.component is on no endpoint"
+        yield Flaw((*path, "component"), what, "Give endpoint.")
+    if model.endpoint is not None:
+        for field in ("urls", "api_key", "served_as"):
+            if getattr(model, field):
+                what = f"models.{name}.{field} has no effect on an endpoint of SageMaker"
+                yield Flaw((*path, field), what, "Remove it.")
 
 
 def check_routes(manifest: Manifest) -> Iterator[Flaw]:

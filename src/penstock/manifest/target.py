@@ -12,6 +12,10 @@ RoleArn = Annotated[str, Field(pattern=_ARN + r"iam::[0-9]{12}:role/[A-Za-z0-9+=
 """The ARN of an IAM role."""
 KeyArn = Annotated[str, Field(pattern=_ARN + r"kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
 """The ARN of a KMS key."""
+ResourceName = Annotated[
+    str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")
+]
+"""The name of something in SageMaker: letters, digits and dashes, 63 at most."""
 
 
 class Network(Section):

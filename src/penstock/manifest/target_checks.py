@@ -41,6 +41,9 @@ def check_target(manifest: Manifest) -> Iterator[Flaw]:
         if getattr(target, name) != type(target).model_fields[name].default:
             what = f"target.{name} has no effect on target.kind {target.kind}"
             yield Flaw(("target", name), what, "Remove it, or set target.kind: sagemaker.")
+    if target.kind != "local" and manifest.engine.kind == "sagemaker":
+        what = f"engine.kind sagemaker is an endpoint that runs already; target.kind {target.kind}"
+        yield Flaw(("engine", "kind"), what, "Leave target.kind local: a gateway before it.")
     if manifest.engine.kind in SAGEMAKER_ENGINES:
         what = f"engine.kind {manifest.engine.kind} is a container of SageMaker"
         yield Flaw(("engine", "kind"), what, "Set target.kind: sagemaker, or engine.kind: vllm.")
@@ -48,6 +51,9 @@ def check_target(manifest: Manifest) -> Iterator[Flaw]:
 
 def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:
     target, engine = manifest.target, manifest.engine
+    if engine.kind == "sagemaker":
+        what = "engine.kind sagemaker is an endpoint that runs already: it cannot be deployed"
+        yield Flaw(("engine", "kind"), what, "Set target.kind: local, for a gateway before it.")
     mode = target.mode or "realtime"
     if engine.replicas > 1:
         what = "engine.replicas has no effect on target.kind sagemaker"

@@ -40,10 +40,11 @@ def find_shape(manifest: Manifest, catalogue: Catalogue, hub_cache: Path) -> Mod
             elsewhere already.
     """
     name = manifest.model.id
-    if manifest.engine_kind == "openai":
+    if manifest.runs_elsewhere:
         raise UserError(
             f"there is nothing to plan for {manifest.name}",
-            why="engine.kind is openai: a server that runs already computes the tokens",
+            why=f"engine.kind is {manifest.engine_kind}: a server that runs already computes the "
+            "tokens",
             fix="Set engine.kind: vllm to plan machines for the model.",
         )
     if name == SHIPPED_MODEL:

@@ -52,5 +52,20 @@ def quota_value(service: str, name: str, region: str) -> float | None:
     return quotas.quota_value(service, name, region)
 
 
+def profile_region() -> str | None:
+    """Return the region that AWS's own settings name, if they do: `AWS_REGION`, else boto3's.
+
+    Raises:
+        MachineError: boto3 is not installed.
+    """
+    import os
+
+    try:
+        import boto3
+    except ImportError:
+        raise _missing() from None
+    return os.environ.get("AWS_REGION") or boto3.session.Session().region_name
+
+
 def _missing() -> MachineError:
     return MachineError("AWS is asked by boto3", fix="Install it: pip install 'penstock[aws]'")

@@ -53,11 +53,13 @@ def make_gateway(settings: Settings) -> GatewayServer:
     from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
     from penstock.wiring.routing import open_ways
+    from penstock.wiring.sagemaker import open_endpoints, with_addresses
     from penstock.wiring.tools import open_tools
     from penstock.wiring.tracing import open_tracing
 
+    settings = with_addresses(settings)
     fleet = Fleet(settings.engines, settings.breaker)
-
+    endpoints = open_endpoints(fleet)
     meters = Meters(lambda: _gauges(fleet, server.connections))
     registry = CollectorRegistry()
     registry.register(meters)
@@ -84,7 +86,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
     )
     cache = open_cache(settings, meters, registry)
     front = Front(admission, charges, turns, cache, ways)
-    parts = (audit, office, *sources, toolboxes, *limits, cache, tracing)
+    parts = (endpoints, audit, office, *sources, toolboxes, *limits, cache, tracing)
     backgrounds = [each for each in parts if each is not None]
     doors = Doors(HOT_PATHS, front.begin, meters.refuse)
     server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)

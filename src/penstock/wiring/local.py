@@ -103,6 +103,8 @@ def _engines(manifest: Manifest) -> tuple[tuple[Launch, ...], str, str | None]:
         key = parse(reference).resolve(os.environ) if reference else None
         wanted = None if manifest.model.id == SHIPPED_MODEL else manifest.model.id
         return (), choose_model(url, wanted, list_models(url, key)), url
+    if manifest.engine_kind == "sagemaker":
+        return (), manifest.served_model, None
     if manifest.engine_kind == "embedded":
         manifest = _with_folder(manifest)
         launches = tuple(embedded_launch(manifest, free_port()) for _ in range(count))
@@ -154,7 +156,7 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
     from penstock.manifest.tenancy import Tenant
     from penstock.registry.records import Budgets, Share
 
-    shipped = manifest.model.id == SHIPPED_MODEL and manifest.engine_kind != "openai"
+    shipped = manifest.model.id == SHIPPED_MODEL and not manifest.runs_elsewhere
     known = (*BUILT_IN_TOOLS, *manifest.tools)
     if unknown := [name for name in tools or () if name.partition(".")[0] not in known]:
         raise UserError(
@@ -260,6 +262,7 @@ def _models(
             tools_format=_tools_format(manifest, served),
             version=version_of(manifest, name),
             verify_answers=verifies,
+            upstream="" if manifest.engine_kind == "sagemaker" else None,
         )
 
     return (one(served, None), *(one(name, served) for name in manifest.adapters))
@@ -270,9 +273,11 @@ def _tools_format(manifest: Manifest, served: str) -> str | None:
     from penstock.catalog.families import text_format
 
     told = manifest.model.tools_format
-    if told == "engine" or manifest.engine_kind != "openai":
+    if told == "engine" or not manifest.runs_elsewhere:
         return None
-    return text_format(served) if told == "auto" else told
+    if told == "auto":  # SageMaker's containers are started with a parser of their own
+        return text_format(served) if manifest.engine_kind == "openai" else None
+    return told
 
 
 def _context(manifest: Manifest) -> int | None:
@@ -283,7 +288,7 @@ def _context(manifest: Manifest) -> int | None:
     from penstock.manifest.model import SHIPPED_MODEL
 
     source = manifest.model.id
-    if manifest.engine_kind == "openai":
+    if manifest.runs_elsewhere:
         return None
     if source == SHIPPED_MODEL:
         source = str(files("penstock.engines.embedded") / "model")
@@ -316,7 +321,10 @@ def _engine_settings(
 ) -> tuple[EngineSettings, ...]:
     from penstock.gateway.settings import EngineSettings
     from penstock.manifest.references import parse
+    from penstock.wiring.sagemaker import own_engine
 
+    if manifest.engine_kind == "sagemaker":
+        return (own_engine(manifest),)
     if url is not None:
         reference = manifest.engine.api_key
         key_env = parse(reference).name if reference else None

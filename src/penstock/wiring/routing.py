@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penstock.gateway.settings import ModelSettings, Settings
     from penstock.gateway.ways import Ways
     from penstock.manifest.model import Manifest
-    from penstock.manifest.routing import Shadow, Way
+    from penstock.manifest.routing import OtherModel, Shadow, Way
 
 
 def open_ways(
@@ -46,12 +46,15 @@ def with_routes(settings: Settings, manifest: Manifest) -> Settings:
     from penstock.gateway.settings import EngineSettings
     from penstock.ground.errors import UserError
     from penstock.manifest.references import parse
+    from penstock.wiring.sagemaker import other_engine
 
     engines, models = list(settings.engines), list(settings.models)
     for name, other in manifest.models.items():
-        key_env = parse(other.api_key).name if other.api_key else None
         names = other.engine_names(name)
-        for engine, url in zip(names, other.urls, strict=True):
+        if other.endpoint is not None:
+            engines.append(other_engine(manifest, name, other))
+        key_env = parse(other.api_key).name if other.api_key else None
+        for engine, url in zip(names, other.urls, strict=False):
             address = url.rstrip("/")
             engines.append(EngineSettings(engine, address, probe="/v1/models", key_env=key_env))
         models.append(_other_model(manifest, name, names))
@@ -82,9 +85,14 @@ def _other_model(manifest: Manifest, name: str, engines: tuple[str, ...]) -> Mod
         context=other.context if other else None,
         price=price_of(price) if price else Price(),
         limits=Limits(**limit.model_dump()) if limit else Limits(),
-        upstream=other.served_as if other else None,
+        upstream=_upstream(other) if other else None,
         elsewhere=other is not None,
     )
+
+
+def _upstream(other: OtherModel) -> str | None:
+    """Return what the engines call the model; at SageMaker the address says it all."""
+    return other.served_as if other.endpoint is None else ""
 
 
 def _routed(model: ModelSettings, way: Way | None) -> ModelSettings:

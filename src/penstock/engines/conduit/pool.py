@@ -38,14 +38,19 @@ class Pool:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._base = parts.path.rstrip("/").encode()
-        fixed = {"host": parts.netloc.rpartition("@")[2], **(headers or {})}
+        self._authority = parts.netloc.rpartition("@")[2]
+        self.use_headers(headers or {})
+        self._idle: deque[Connection] = deque()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self.outstanding = 0
+
+    def use_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these with every request from now on, in place of those before."""
+        fixed = {"host": self._authority, **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._head_end = f" HTTP/1.1\r\n{lines}content-type: application/json\r\n".encode(
             "latin-1"
         )
-        self._idle: deque[Connection] = deque()
-        self._connecting: set[asyncio.Task[None]] = set()
-        self.outstanding = 0
 
     def post(
         self, path: bytes, body: bytes, sink: Sink, request_id: bytes, more: bytes = b""

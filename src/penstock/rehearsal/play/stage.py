@@ -67,7 +67,8 @@ class Stage:
             return 200, str(said["choices"][0]["message"]["content"])
         except HTTPError as error:
             with error:
-                return error.code, str(json.load(error).get("message"))
+                said = json.load(error)
+                return error.code, str(said.get("error", said).get("message"))
 
     def deploy(self, act: str, stack: str, template: dict[str, Any]) -> str:
         """Carry a change set out and tell its events; returns the stack's last status."""

@@ -15,6 +15,7 @@ from penstock.rehearsal.cloud import Cloud, unique
 from penstock.rehearsal.copies import Copies
 from penstock.rehearsal.refusals import AwsError
 from penstock.rehearsal.runtime import bearer, eventstream
+from penstock.rehearsal.runtime.openai import openai_refusal, quoted_refusal
 from penstock.rehearsal.runtime.routes import Route
 from penstock.rehearsal.sagemaker.records import Endpoint, Estate
 from penstock.rehearsal.service import Answer, json_refusal
@@ -50,9 +51,13 @@ class Runtime:
 
     def answer(self, route: Route, request: Request) -> Answer:
         """Answer a request to the runtime."""
-        try:
-            if route.how == "openai":
+        if route.how == "openai":
+            try:
                 return self._openai(route, request)
+            except AwsError as error:
+                denied = error.status == 403  # who may ask is seen before what is asked
+                return json_refusal(error) if denied else openai_refusal(error)
+        try:
             self._require_signature(request)
             if self._cloud.faults.take("throttling", service="sagemaker-runtime"):
                 raise AwsError("ThrottlingException", "Rate exceeded", status=429)
@@ -69,6 +74,8 @@ class Runtime:
             datetime.now(UTC),
             self._cloud.region,
         )
+        if self._cloud.faults.take("throttling", service="sagemaker-runtime"):
+            raise AwsError("ThrottlingException", "Rate exceeded", status=429)
         if route.path != "/v1/chat/completions":
             raise AwsError("ResourceNotFoundException", f"no route {route.path}", status=404)
         goal = self._goal(route.endpoint, route.component, "")
@@ -147,7 +154,7 @@ class Runtime:
         body, status = answer.read(), answer.status
         self._over(goal, begin, status)
         if path != "/invocations":
-            return Answer(status, {"Content-Type": "application/json"}, body)
+            return quoted_refusal(status, body.decode(errors="replace"), self._cloud.account)
         said = {
             "__type": "ModelError",
             "Message": f"Received client error ({status}) from primary with message "

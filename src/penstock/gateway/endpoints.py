@@ -1,0 +1,104 @@
+"""The keys of SageMaker endpoints: made before they are needed, and renewed before they end.
+
+No request waits for one. Where a key cannot be made, the endpoints of its region are barred, and
+it is tried again; a key that AWS refuses is made anew at once, for credentials can be revoked
+before they end. One that still lasts stays in use when its renewal fails.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+from penstock.engines.sagemaker.token import Token
+from penstock.gateway.fleet import Engine
+from penstock.ground.clock import Clock
+from penstock.ground.errors import PenstockError
+
+_SHARE = 0.5
+"""A key is renewed when this share of its life is over."""
+_MOST_S = 3600.0
+AGAIN_S = 5.0
+"""How soon a renewal that failed is tried again, and how often a refused key is made anew."""
+
+log = logging.getLogger("penstock.gateway")
+
+Minting = Callable[[str], Token]
+"""Makes a token for a region; it may take its time and is called in a thread."""
+
+
+class Endpoints:
+    """Keeps the keys of all endpoints of this gateway; satisfies `server.Background`."""
+
+    def __init__(
+        self,
+        engines: Iterable[Engine],
+        mint: Minting,
+        *,
+        wall: Clock,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        self._mint, self._wall, self._again_s = mint, wall, again_s
+        self._regions: dict[str, _Region] = {}
+        for engine in engines:
+            if engine.sagemaker is None:
+                continue
+            region = self._regions.setdefault(engine.sagemaker.region, _Region())
+            region.engines.append(engine)
+            engine.on_denied = region.denied.set
+
+    async def start(self) -> None:
+        """Background: make the first keys; where that fails, the gateway starts without them."""
+        await asyncio.gather(*(self._renew(name) for name in self._regions))
+
+    def loops(self) -> Sequence[Coroutine[object, object, None]]:
+        """Background: renew for ever."""
+        return [self._keep(name) for name in self._regions]
+
+    async def stop(self) -> None:
+        """Background: nothing is left to be done."""
+
+    async def _keep(self, name: str) -> None:
+        region = self._regions[name]
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_s(region)):
+                    await region.denied.wait()
+            await self._renew(name)
+            await asyncio.sleep(self._again_s)  # a role without the right is refused every time
+            region.denied.clear()
+
+    def _wait_s(self, region: "_Region") -> float:
+        if region.failed:
+            return self._again_s
+        return max(self._again_s, min(_MOST_S, (region.ends_s - self._wall()) * _SHARE))
+
+    async def _renew(self, name: str) -> None:
+        region = self._regions[name]
+        try:
+            token = await asyncio.to_thread(self._mint, name)
+        except PenstockError as error:
+            region.failed = True
+            log.warning("no token for SageMaker in %s: %s", name, error)
+            if region.ends_s <= self._wall():
+                region.bar(on=True)
+            return
+        region.failed, region.ends_s = False, token.ends_s
+        for engine in region.engines:
+            engine.pool.use_headers({"authorization": f"Bearer {token.text}"})
+        region.bar(on=False)
+
+
+class _Region:
+    """The endpoints of one region, and the Unix time at which their key ends."""
+
+    def __init__(self) -> None:
+        self.engines: list[Engine] = []
+        self.denied = asyncio.Event()
+        self.ends_s = 0.0
+        self.failed = False
+
+    def bar(self, *, on: bool) -> None:
+        for engine in self.engines:
+            if engine.barred != on:
+                engine.bar(on=on)

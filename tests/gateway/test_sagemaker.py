@@ -1,0 +1,137 @@
+"""A gateway before an endpoint of SageMaker: the stand-in's OpenAI route, real engines behind."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+from openai import BadRequestError, NotFoundError
+from openai.types.chat import ChatCompletionMessageParam
+from tests.fakes.gateway_engine import wait_until
+from tests.gateway import sagemaker_stack
+from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess
+from tests.gateway.sagemaker_stack import deploy, says, settings
+from tests.rehearsal.account import Account
+
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with sagemaker_stack.account(tmp_path_factory.mktemp("aws"), scale=240) as found:
+        deploy(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def gateway(aws: Account) -> Iterator[GatewayProcess]:
+    with GatewayProcess(settings(aws.region)) as process:
+        yield process
+
+
+def test_the_sdk_gets_a_whole_answer_with_its_usage(gateway: GatewayProcess) -> None:
+    with gateway.sdk() as sdk:
+        answer = sdk.chat.completions.create(model="base", messages=HELLO, max_tokens=8)
+    assert answer.choices[0].message.content
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 8
+
+
+def test_the_sdk_gets_a_stream(gateway: GatewayProcess) -> None:
+    before = gateway.metric("penstock_tokens_total", model="base", kind="completion")
+    with gateway.sdk() as sdk:
+        stream = sdk.chat.completions.create(
+            model="base", messages=HELLO, max_tokens=8, stream=True
+        )
+        pieces = [each.choices[0].delta.content or "" for each in stream if each.choices]
+    assert "".join(pieces)
+    assert len(pieces) > 2
+    wait_until(
+        lambda: (
+            gateway.metric("penstock_tokens_total", model="base", kind="completion") == before + 8
+        )
+    )
+
+
+def test_a_name_reaches_its_own_component(gateway: GatewayProcess) -> None:
+    assert says(gateway, "base") != says(gateway, "poet")
+    names = [each["id"] for each in gateway.get("/v1/models").json()["data"]]
+    assert names == ["base", "poet"]
+
+
+def test_the_gateway_runs_tools_over_it(gateway: GatewayProcess) -> None:
+    answer = gateway.chat("What is 12 * 12?", ALICE, model="base", max_tokens=64, temperature=0)
+    assert answer.status_code == 200, answer.text
+    assert gateway.metric("tool_calls_total", tool="calculate_math") >= 1
+
+
+def test_only_chats_are_routed(gateway: GatewayProcess) -> None:
+    with gateway.sdk() as sdk, pytest.raises(BadRequestError, match="answers chats alone") as told:
+        sdk.completions.create(model="base", prompt="Hello", max_tokens=4)
+    assert told.value.code == "chat_only"
+    assert says(gateway)
+
+
+def test_the_models_own_complaint_comes_through(gateway: GatewayProcess) -> None:
+    """The front door quotes it in an envelope that names the account; the client sees neither."""
+    with gateway.sdk() as sdk, pytest.raises(BadRequestError) as told:
+        sdk.chat.completions.create(model="base", messages=HELLO, max_tokens=8, top_p=7)
+    assert "top_p" in str(told.value)
+    assert "123456789012" not in str(told.value)
+    assert "Received client error" not in str(told.value)
+
+
+def test_a_tenant_sees_its_own_components_alone(gateway: GatewayProcess) -> None:
+    with gateway.sdk(BOB) as sdk, pytest.raises(NotFoundError):
+        sdk.chat.completions.create(model="poet", messages=HELLO)
+
+
+def test_throttling_is_told_as_such(aws: Account, gateway: GatewayProcess) -> None:
+    aws.order("faults", {"kind": "throttling", "service": "sagemaker-runtime"})
+    refused = gateway.chat("Hello", ALICE, model="base", max_tokens=4)
+    assert refused.status_code == 429
+    assert "123456789012" not in refused.text
+    assert says(gateway)
+
+
+def test_the_key_stands_nowhere(aws: Account, gateway: GatewayProcess) -> None:
+    says(gateway)
+    assert "sagemaker-api-key-" not in gateway.log
+    assert "sagemaker-api-key-" not in gateway.get("/metrics", None).text
+
+
+def test_an_endpoint_that_is_not_there(aws: Account) -> None:
+    made = settings(aws.region)
+    engines = tuple(
+        type(each)(each.name, "", sagemaker=type(each.sagemaker)("nowhere", aws.region))
+        for each in made.engines
+        if each.sagemaker is not None
+    )
+    with GatewayProcess(replace(made, engines=engines)) as gateway:
+        refused = gateway.chat("Hello", ALICE, model="base", max_tokens=4)
+        assert refused.status_code == 502
+        assert "nowhere" not in refused.text
+        assert "Endpoint nowhere" in gateway.log  # the operator is told
+
+
+def test_a_key_that_is_refused_is_said_and_tried_anew(
+    aws: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-somebody-else")
+    with GatewayProcess(settings(aws.region)) as gateway:
+        refused = gateway.chat("Hello", ALICE, model="base", max_tokens=4)
+        assert refused.status_code == 502
+        assert json.loads(refused.text)["error"]["code"] == "engine_error"
+        assert "the signature of the token does not match" in gateway.log
+
+
+def test_without_credentials_it_does_not_start(
+    aws: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(AssertionError, match="there are no AWS credentials"):
+        GatewayProcess(settings(aws.region)).__enter__()
