@@ -11,13 +11,17 @@ from penstock.ground import metrics
 from penstock.ground.errors import MachineError
 from penstock.registry.audit.archivist import Archivist
 from penstock.registry.audit.shipping import Shipper
+from penstock.registry.scribe import Scribe
 
 
 class AuditOffice(Collector):
     """Archivist and shipper of one gateway. Satisfies `server.Background`."""
 
-    def __init__(self, archivist: Archivist, shipper: Shipper | None) -> None:
-        self._archivist, self._shipper = archivist, shipper
+    def __init__(
+        self, archivist: Archivist, shipper: Shipper | None, scribe: Scribe | None = None
+    ) -> None:
+        """A `scribe` writes lines, too, where they are made of slots."""
+        self._archivist, self._shipper, self._scribe = archivist, shipper, scribe
 
     async def start(self) -> None:
         """Background: begin a chain; nothing is served where that fails.
@@ -47,7 +51,8 @@ class AuditOffice(Collector):
         archivist, shipper = self._archivist, self._shipper
         failures = {"write": archivist.failures}
         entries = counter(metrics.AUDIT_ENTRIES)
-        entries.add_metric([], archivist.entries)
+        lines = archivist.entries + (self._scribe.lines if self._scribe else 0)
+        entries.add_metric([], lines)
         yield entries
         levels = {metrics.AUDIT_SPOOL: archivist.lag_bytes}
         if shipper is not None:

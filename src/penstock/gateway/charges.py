@@ -17,6 +17,7 @@ from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.overspending import over_budget
 from penstock.gateway.passage import NOTHING, Usage
+from penstock.gateway.ratios import Ratios
 from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, RequestError
@@ -26,12 +27,10 @@ from penstock.registry.entries import KINDS, OUTCOMES
 from penstock.registry.gate import Gate, enters_at_once
 from penstock.registry.purse import Purse, Take, put_back
 from penstock.registry.records import Price
-from penstock.registry.slots import NO_ENGINE, End, SlotFile
+from penstock.registry.slots import NO_ENGINE, WAYS, End, SlotFile
 
 _OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
-_KIND = {name: number for number, name in enumerate(KINDS)}
 _NOBODY = b"\0\0\0"
-_BYTES_A_TOKEN = 4.0
 _UNSERVED = ("refused", "engine_refused", "failed", "denied", "engine_died")
 _UNANSWERED = frozenset(_OUTCOME[name] for name in _UNSERVED)
 """Ends before which no token need have been computed: without a count, none is assumed."""
@@ -61,11 +60,15 @@ class Charges:
         self.meters, self.clerk, self.tracer = meters, clerk, tracer
         self.audit: Auditing | None = None
         self.slots: SlotFile | None = clerk.slots if clerk else None
+        audits = self.slots is not None and self.slots.numbered
+        self._ways = {w.encode(): n for n, w in enumerate(WAYS, 1)} if audits else {}
         self.clock, self.wall = clock, wall
-        self._ratios: dict[str, float] = {}
+        self.ratios = Ratios()
 
-    def open(self, caller: Caller, route: Route, request_id: bytes, demand: Demand) -> "Charge":
-        """Open the account of one request.
+    def open(
+        self, caller: Caller, route: Route, request_id: bytes, demand: Demand, path: bytes = b""
+    ) -> "Charge":
+        """Open the account of one request, which came to `path`.
 
         Raises:
             LimitExceeded: a limit or a budget is reached.
@@ -75,7 +78,7 @@ class Charges:
             StoreUnavailable: usage cannot be recorded.
         """
         now_s = self.wall()
-        prompt = self.guess(route.model, demand.body_bytes)
+        prompt = self.ratios.guess(route.model, demand.body_bytes)
         gates = caller.gates if route.gate is None else (*caller.gates, route.gate)
         charge = Charge(self, caller, route, self.meters.of(caller.name, route.model))
         charge.demand, charge.prompt = demand, prompt
@@ -86,7 +89,8 @@ class Charges:
             charge.taken = prompt + (demand.asked or 0)
             if self.slots is not None:
                 text = request_id + caller.identity + route.identity
-                charge.slot = self.slots.admit(text, prompt, route.price, now_s)
+                way = self._ways.get(path, 0)
+                charge.slot = self.slots.admit(text, prompt, route.price, now_s, 0, way)
         except BaseException:
             put_back(charge.takes)
             for gate in charge.gates:
@@ -96,16 +100,21 @@ class Charges:
             self.clerk.used_s[caller.key_id] = now_s
         return charge
 
+    @property
+    def witnessed(self) -> Auditing | None:
+        """The audit, where requests must be recorded in it; none where it is made of slots."""
+        return None if self._ways else self.audit
+
     def refused(
         self, caller: Caller, model: str, request_id: bytes, outcome: str = "refused"
     ) -> None:
         """Write a request that was refused, or never began, into the ledger and the audit."""
-        if self.audit is not None:
+        if self.audit is not None and not self._ways:
             self.audit.refused(caller, model, request_id, outcome)
         if self.slots is None or not self.slots.has_room:
             return
         text = request_id + caller.identity + _shortened(model) + b"\0"
-        slot = self.slots.admit(text, 0, Price(), self.wall())
+        slot = self.slots.admit(text, 0, Price(), self.wall(), 0, self._ways.get(b"", 0))
         self.slots.settle(slot, End(_OUTCOME[outcome], False, 0, 0, 0, 0, 0.0))
 
     def line(  # noqa: PLR0913  one parameter a column
@@ -133,22 +142,12 @@ class Charges:
             return
         identity = _NOBODY if kind == "shadow" else caller.identity
         text = request_id + identity + _shortened(name) + b"\0"
-        slot = self.slots.admit(text, 0, Price(), self.wall(), _KIND[kind])
+        slot = self.slots.admit(text, 0, Price(), self.wall(), KINDS.index(kind))
         if note:
             self.slots.note(slot, note.encode(errors="replace"))
         used = usage or NOTHING
         counts = used.prompt_tokens, used.cached_tokens, used.completion_tokens or 0
         self.slots.settle(slot, End(_OUTCOME[outcome], False, *counts, 0, seconds * 1000))
-
-    def guess(self, model: str, body_bytes: int) -> int:
-        """Return the tokens a prompt of so many bytes is likely to have, from what was seen."""
-        return int(body_bytes / self._ratios.get(model, _BYTES_A_TOKEN)) + 1
-
-    def learn(self, model: str, body_bytes: int, prompt_tokens: int) -> None:
-        """Remember how many tokens a body had."""
-        if prompt_tokens:
-            ratio = self._ratios.get(model, _BYTES_A_TOKEN)
-            self._ratios[model] = ratio + (body_bytes / prompt_tokens - ratio) * 0.02
 
     def _reserve(
         self, caller: Caller, route: Route, demand: Demand, now_s: float
@@ -278,9 +277,12 @@ class Charge:
             self.tell("complete", usage, 0, seconds)
 
     def tell(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
-        """Tell the watchers how it ends, before the client sees the end; see `settle`."""
+        """Note how it ends, and tell the watchers, before the client sees it; see `settle`."""
+        end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
+        if self.slot and self._charges.slots is not None:
+            self._charges.slots.count(self.slot, end)
         for watcher in self.watchers:
-            watcher.ended(self._end(_OUTCOME[outcome], usage, passed_on, seconds))
+            watcher.ended(end)
 
     def note(self, text: str) -> None:
         """Add to the note of this request's line in the ledger: 96 bytes in all."""
@@ -329,7 +331,7 @@ class Charge:
             take.purse.settle(take.amount, end.cost if unit == "usd" else tokens)
         charges = self._charges
         if usage is not None and not passed_on:
-            charges.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
+            charges.ratios.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
         if self.slot and charges.slots is not None:
             charges.slots.settle(self.slot, end)
         if self.span is not None:

@@ -65,11 +65,27 @@ def demand_of(
     if not budgeted:
         return Demand(_UNKNOWN, len(body), _UNKNOWN, asked)
     prompt = most * prompts
-    if not _UNBOUNDED.search(body):
-        prompt = min(prompt, len(body) + _TEMPLATE_TOKENS)
+    if (size := len(body) + _TEMPLATE_TOKENS) < prompt and _is_plain(body):
+        prompt = size
     each = most if asked is None else min(asked, most)
     total = min(each * answers * prompts, _UNKNOWN)
     return Demand(min(prompt, _UNKNOWN), len(body), total, asked)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether the bytes of a body bound its prompt.
+
+    One of these words is in whatever the pattern finds, and looking for them is ten times as fast.
+    """
+    return not (
+        b'_url"' in body
+        or b"\\u00" in body
+        or b'"file"' in body
+        or b'"input_audio"' in body
+        or b'"chat_template' in body
+        or b'"documents"' in body
+        or b'"mm_processor_kwargs"' in body
+    ) or not _UNBOUNDED.search(body)
 
 
 def round_of(body: bytes, context: int | None, first: Demand) -> Demand:

@@ -134,7 +134,7 @@ class Front:
         body = bounded(caller, request, body)
         demand = demand_of(request, body, route.context, budgeted=bool(caller.purses))
         try:
-            charge = self._charges.open(caller, route, client.request_id, demand)
+            charge = self._charges.open(caller, route, client.request_id, demand, path)
         except (Short, Empty) as cause:
             again = partial(self._answer_on, client, path, way, request, body)
             return Waiting(client, self._charges, again, cause, (caller, route.model))
@@ -149,8 +149,9 @@ class Front:
             if trip is not None:
                 charge.trip = trip
                 trip.board(charge, client)
-            if self._charges.audit is not None:
-                client = self._charges.audit.begin(client, charge, path, body)
+            audit = self._charges.witnessed
+            if audit is not None:
+                client = audit.begin(client, charge, path, body)
             if self._cache is not None:
                 go = partial(self._go, path=path, charge=charge, request=request, body=body)
                 return self._cache.answer(client, charge, (path, request, body), go)

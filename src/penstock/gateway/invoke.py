@@ -80,7 +80,7 @@ class Invoker:
         except asyncio.CancelledError:
             self._charges.refused(caller, model, request_id, "client_gone")
             raise
-        audit, witness, said = self._charges.audit, None, b""
+        audit, witness, said = self._charges.witnessed, None, b""
         try:
             if self._charges.tracer is not None:
                 about = About(headers, request_id, caller.name, charge.route.model, "chat")
@@ -128,7 +128,7 @@ class Invoker:
             trip = await patiently(self._charges, lambda: ways.start(caller, model, chat))
             route = trip.route
         demand = demand_of(chat, body, route.context)
-        charge = await open_patiently(self._charges, caller, route, request_id, demand)
+        charge = await open_patiently(self._charges, caller, route, (request_id, PATH), demand)
         return charge, trip, body
 
 

@@ -216,7 +216,7 @@ class Relay:
         passage, charge = self._passage, self._order.charge
         if passage.usage is None:
             charge.passed(passage.events)
-            if passage.done and charge.watchers:
+            if passage.done:
                 seconds = time.perf_counter() - self._since_s
                 charge.tell("complete", None, max(0, passage.events - 1), seconds)
         elif not self._counted:

@@ -83,13 +83,15 @@ class Waiting(Standing):
 
 
 async def open_patiently(
-    charges: Charges, caller: Caller, route: Route, request_id: bytes, demand: Demand
+    charges: Charges, caller: Caller, route: Route, asked: tuple[bytes, bytes], demand: Demand
 ) -> Charge:
     """Open a charge, and wait where only the database or the counters can tell.
 
-    Raises as `Charges.open` does, but for `Short` and `Empty`.
+    `asked` is the request's id and its path. Raises as `Charges.open` does, but for `Short` and
+    `Empty`.
     """
-    return await patiently(charges, lambda: charges.open(caller, route, request_id, demand))
+    request_id, path = asked
+    return await patiently(charges, lambda: charges.open(caller, route, request_id, demand, path))
 
 
 async def patiently(charges: Charges, attempt: Callable[[], T]) -> T:

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from penstock.ground.clock import Clock
 from penstock.ground.errors import StoreUnavailable
 from penstock.registry.entries import Entry
 from penstock.registry.purse import Purse
-from penstock.registry.slots import SLOTS, Owner, SlotFile, read_slots, spill
+from penstock.registry.scribe import OwnScribe, Portion, Scribe
+from penstock.registry.slots import SLOTS, Kept, Owner, SlotFile, read_kept, spill
 from penstock.registry.stores.changes import Changes
 from penstock.registry.stores.ports import Accounts, Books
 
@@ -29,6 +31,8 @@ _REST_EVERY_S = 5.0
 _IDLE_S = 10.0
 _BATCH = 4000
 _SPILL_ABOVE = SLOTS // 2
+_UNAUDITED = ".unaudited"
+"""Ends the name of slots that are in the ledger, but of which the audit lacks lines."""
 
 log = logging.getLogger("penstock.registry")
 
@@ -49,10 +53,17 @@ class _Demand:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
+class Undertaker(Protocol):
+    """Completes the audit of the dead: `audit.minutes.Undertaker`."""
+
+    def bury(self, replica: str, left: Iterable[Kept]) -> None:
+        """Write what is missing of a dead gateway's lines."""
+
+
 class Clerk:
     """Keeps the accounts of one gateway process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what it works with
         self,
         accounts: Accounts,
         books: Books,
@@ -61,9 +72,17 @@ class Clerk:
         on_changes: Callable[[Changes], None],
         purses: Callable[[], Iterable[Purse]],
         clock: Clock,
+        scribe: Scribe | None = None,
+        undertaker: Undertaker | None = None,
     ) -> None:
-        """`on_changes` is told what changed; `purses` gives all that there are, old ones too."""
+        """`on_changes` is told what changed; `purses` gives all that there are, old ones too.
+
+        Without a `scribe` settled slots are written here, without an `undertaker` to the ledger
+        alone.
+        """
         self._accounts, self._books, self.slots = accounts, books, slots
+        self.scribe = scribe or OwnScribe(books, slots, slots.owner.replica, None)
+        self._undertaker = undertaker
         self._on_changes, self._purses, self._clock = on_changes, purses, clock
         self._replica = slots.owner.replica
         self._version = 0
@@ -140,6 +159,7 @@ class Clerk:
         """Do all that is to be done now."""
         try:
             await self.write()
+            await self.scribe.tend()
             await self._lease()
             if self._clock() - self._rested_s > _REST_EVERY_S:
                 self._rested_s = self._clock()
@@ -167,7 +187,7 @@ class Clerk:
             batch = self._batches[0]
             again, batch.tried = batch.tried, True
             held = {purse.lease: purse.held - due for purse, due in batch.due.items()}
-            await self._books.write(self._entries_of(batch), self._replica, held, again=again)
+            await self.scribe.write(Portion(batch.slots, batch.spilled), held, again=again)
             self._batches.popleft()
             for purse, due in batch.due.items():
                 purse.written(due)
@@ -189,11 +209,6 @@ class Clerk:
         for start in range(0, len(settled), _BATCH):
             part = settled[start : start + _BATCH]
             self._batches.append(_Batch(part, due if start + _BATCH >= len(settled) else {}))
-
-    def _entries_of(self, batch: _Batch) -> list[Entry]:
-        if batch.spilled is not None:
-            return read_slots(batch.spilled)[1]
-        return self.slots.entries(batch.slots)
 
     def _spill(self) -> None:
         for batch in self._batches:
@@ -268,9 +283,12 @@ class Clerk:
         Raises:
             StoreUnavailable: it is left for the next time.
         """
-        for path in sorted(self.slots.path.parent.glob("*.slots")):
+        folder = self.slots.path.parent
+        for path in sorted(folder.glob("*.slots")):
             if path != self.slots.path:
                 await self._bury(path)
+        for path in sorted(folder.glob(f"*{_UNAUDITED}")) if self._undertaker else ():
+            await self._bury(path)
 
     async def _bury(self, path: Path) -> None:
         try:
@@ -284,15 +302,31 @@ class Clerk:
                 return  # it lives, or another gateway is at it
             if not os.access(path, os.F_OK):
                 return  # it was, and is done
-            owner, entries = read_slots(path)
+            owner, left = read_kept(path)
             spills = sorted(path.parent.glob(f"{owner.replica}.*.spill"))
             for spilled in spills:
-                entries += read_slots(spilled)[1]
-            await self._inherit(owner, entries)
+                left += read_kept(spilled)[1]
+            audited = await self._audit(owner, left)
+            if path.suffix != _UNAUDITED:
+                await self._inherit(owner, [each.entry for each in left])
+            if not audited:
+                os.rename(path, path.with_suffix(_UNAUDITED))
+                return
             for each in (*spills, path):
                 each.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
+
+    async def _audit(self, owner: Owner, left: list[Kept]) -> bool:
+        """Complete the audit of a dead gateway; false where that is for one that has an audit."""
+        if self._undertaker is None:
+            return not any(each.way for each in left)
+        try:
+            await asyncio.to_thread(self._undertaker.bury, owner.replica, left)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise StoreUnavailable("the audit of the dead cannot be written", why=why) from None
+        return True
 
     async def _inherit(self, owner: Owner, entries: list[Entry]) -> None:
         once = list({entry.request_id: entry for entry in reversed(entries)}.values())
@@ -306,12 +340,18 @@ class Clerk:
 
     async def close(self) -> None:
         """Write what is left and give everything back; what fails is left for a successor."""
+        complete = False
         try:
             await self.write()
-            if not self.slots.open:
+            complete = not self.slots.open
+            if complete:
                 await self._books.end(self._replica)
                 self.slots.remove()
             if self.used_s:
                 await self._accounts.note_used(self.used_s)
         except StoreUnavailable as error:
             log.warning("the ledger is not complete: %s; the next start completes it", error)
+        try:
+            await self.scribe.close(complete=complete)
+        except StoreUnavailable as error:
+            log.warning("the scribe did not end well: %s", error)

@@ -39,6 +39,7 @@ class Office:
         await self.accounts.seed(self.tenants, self.keys)
         await self.clerk.refresh()
         await self.clerk.recover()
+        await self.clerk.scribe.start()
 
     def loops(self) -> Sequence[Coroutine[object, object, None]]:
         """Return what runs until it is cancelled."""

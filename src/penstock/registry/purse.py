@@ -7,7 +7,7 @@ what it did not need. Whoever finds a purse too light waits for the lease to gro
 import calendar
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from penstock.ground.clock import Clock
 from penstock.registry.records import NANO, Budgets, windows_of
@@ -32,6 +32,7 @@ class Purse:
         "due",
         "free",
         "held",
+        "is_usd",
         "lease",
         "left",
         "refused_until_s",
@@ -41,6 +42,7 @@ class Purse:
 
     def __init__(self, lease: LeaseId, cap: int, alarm: float) -> None:
         self.lease, self.cap, self.alarm = lease, cap, alarm
+        self.is_usd = lease.unit == "usd"
         self.free = self.held = self.due = self.reserved = 0
         self.left = cap  # what nobody holds, as last heard
         self.refused_until_s = 0.0
@@ -100,8 +102,7 @@ class Purse:
         return self.cap - self.left - self.free >= self.alarm * self.cap
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """`amount` reserved from a purse."""
 
     purse: Purse

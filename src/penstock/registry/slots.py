@@ -11,7 +11,7 @@ says how far the answer had come. The state byte is written alone, after everyth
 What is given up: a loss of power may take what the kernel had not yet written to disk.
 
 Layout, little-endian: a head of 16 KiB (magic, then JSON), then slots of 512 bytes each, of which
-the last 96 hold a note.
+the last 96 hold a note, and the 8 before those the number of its end (see `numbered`).
 """
 
 import fcntl
@@ -19,7 +19,7 @@ import json
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -34,15 +34,15 @@ _HEAD = 16_384
 _MAGIC = b"penstock slots 1\n"
 _FREE, _OPEN, _COUNTED, _SETTLED = 0, 1, 2, 3
 
-# At admission: kind, length of the note (none yet), prompt estimate, prices, admitted_s, length
-# and text of `request id\0identity`.
-_ADMIT = struct.Struct("<BBxI3QdH")
+# At admission: kind, length of the note (none yet), way, prompt estimate, prices, admitted_s,
+# length and text of `request id\0identity`.
+_ADMIT = struct.Struct("<BBBI3QdH")
 # While it runs: engine number, events passed on, ttft.
 _RUN = struct.Struct("<HIf")
 # At its end: outcome, estimated, prompt, cached, completion, cost, total_ms.
 _END = struct.Struct("<BBIIIQf")
 _ADMIT_AT = 1
-_NOTED_AT = 2
+_NOTED_AT, _WAY_AT = 2, 3
 _RUN_AT = _ADMIT_AT + _ADMIT.size
 _END_AT = _RUN_AT + _RUN.size
 _TEXT_AT = _END_AT + _END.size
@@ -50,8 +50,10 @@ _EVENTS_AT = _RUN_AT + 2
 _EVENTS = struct.Struct("<I")
 _ENGINE = struct.Struct("<H")
 _FLOAT = struct.Struct("<f")
+_NUMBER = struct.Struct("<Q")
 _NOTE_AT = SLOT - NOTE_BYTES
-MAX_TEXT = _NOTE_AT - _TEXT_AT
+_NUMBER_AT = _NOTE_AT - _NUMBER.size
+MAX_TEXT = _NUMBER_AT - _TEXT_AT
 """Bytes of what tells a request; longer text is cut."""
 NO_ENGINE = 0xFFFF
 
@@ -66,6 +68,20 @@ class End(NamedTuple):
     completion: int
     cost: int
     total_ms: float
+
+
+class Kept(NamedTuple):
+    """What a slot holds. `place` is where it lies; `way` is 0 where the audit does not want it,
+    else one more than a place in `WAYS`; `number` counts ends, and is 0 where there is none."""
+
+    place: int
+    entry: Entry
+    way: int
+    number: int
+
+
+WAYS = ("", "/v1/chat/completions", "/v1/completions", "/invoke")
+"""To which address requests come: only append."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +119,23 @@ class SlotFile:
             ) from None
         self._free = list(range(_HEAD + (SLOTS - 1) * SLOT, _HEAD - 1, -SLOT))
         self.settled: list[int] = []
+        self.numbered = False
+        """Whether ends are numbered in their order, so that the audit knows which it has."""
+        self._number = 0
 
     def admit(
-        self, text: bytes, prompt: int, price: Price, admitted_s: float, kind: int = 0
+        self,
+        text: bytes,
+        prompt: int,
+        price: Price,
+        admitted_s: float,
+        kind: int = 0,
+        way: int = 0,
     ) -> int:
         """Take a slot; returns its number.
 
         `text` is `request id \\0 tenant \\0 key id \\0 model \\0 adapter`; `prompt` is the best
-        estimate of the prompt's tokens; `kind` is a number of `KINDS`.
+        estimate of the prompt's tokens; `kind` is a number of `KINDS`; `way` as in `Kept`.
 
         Raises:
             StoreUnavailable: all slots are taken, because the database has not been reached for
@@ -128,6 +153,7 @@ class SlotFile:
             at + _ADMIT_AT,
             kind,
             0,
+            way,
             prompt,
             price.prompt,
             price.cached,
@@ -148,10 +174,11 @@ class SlotFile:
         """
         if not self._free:
             return at
-        kind, _, prompt, _, _, _, admitted_s, size = _ADMIT.unpack_from(self._map, at + _ADMIT_AT)
+        told = _ADMIT.unpack_from(self._map, at + _ADMIT_AT)
+        kind, _, way, prompt, _, _, _, admitted_s, size = told
         who = self._map[at + _TEXT_AT : at + _TEXT_AT + size].split(b"\0")[:3]
         note = self.noted(at)
-        moved = self.admit(b"\0".join((*who, identity)), prompt, price, admitted_s, kind)
+        moved = self.admit(b"\0".join((*who, identity)), prompt, price, admitted_s, kind, way)
         self.note(moved, note)
         self.free([at])
         return moved
@@ -188,19 +215,27 @@ class SlotFile:
 
     def settle(self, at: int, end: End) -> None:
         """Note the end; the entry is complete."""
-        _END.pack_into(self._map, at + _END_AT, *end)
-        self._map[at] = _SETTLED
+        buffer = self._map
+        _END.pack_into(buffer, at + _END_AT, *end)
+        if self.numbered:
+            self._number = number = self._number + 1
+            _NUMBER.pack_into(buffer, at + _NUMBER_AT, number)
+        buffer[at] = _SETTLED
         self.settled.append(at)
 
     def first_byte(self, at: int, ttft_ms: float) -> None:
         """Note when the client got its first bytes."""
         _FLOAT.pack_into(self._map, at + _EVENTS_AT + 4, ttft_ms)
 
-    def entries(self, slots: list[int]) -> list[Entry]:
+    def entries(self, slots: Sequence[int]) -> list[Entry]:
         """Return the entries of settled slots."""
         return [_read(self._map, at, self.owner) for at in slots]
 
-    def raw(self, slots: list[int]) -> bytes:
+    def kept(self, slots: Sequence[int]) -> list[Kept]:
+        """Return all that settled slots hold."""
+        return [_kept(self._map, at, self.owner) for at in slots]
+
+    def raw(self, slots: Sequence[int]) -> bytes:
         """Return the bytes of slots, to be kept in a spill file."""
         return b"".join(self._map[at : at + SLOT] for at in slots)
 
@@ -249,7 +284,13 @@ def spill(path: Path, owner: Owner, raw: bytes) -> None:
 
 
 def read_slots(path: Path) -> tuple[Owner, list[Entry]]:
-    """Read what another process left behind; see the top of this file."""
+    """Return the entries of what another process left behind; see the top of this file."""
+    owner, left = read_kept(path)
+    return owner, [each.entry for each in left]
+
+
+def read_kept(path: Path) -> tuple[Owner, list[Kept]]:
+    """Return all that another process left behind."""
     data = path.read_bytes()
     head = data[:_HEAD].rstrip(b"\0")
     if not head.startswith(_MAGIC):
@@ -259,14 +300,20 @@ def read_slots(path: Path) -> tuple[Owner, list[Entry]]:
     return owner, list(_all(data, owner))
 
 
-def _all(data: bytes, owner: Owner) -> Iterator[Entry]:
+def _all(data: bytes, owner: Owner) -> Iterator[Kept]:
     for at in range(_HEAD, len(data) - SLOT + 1, SLOT):
         if data[at] != _FREE:
-            yield _read(data, at, owner)
+            yield _kept(data, at, owner)
+
+
+def _kept(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Kept:
+    number = _NUMBER.unpack_from(data, at + _NUMBER_AT)[0] if data[at] == _SETTLED else 0
+    return Kept(at, _read(data, at, owner), data[at + _WAY_AT], number)
 
 
 def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
-    kind, _, prompt, dear, cheap, each, admitted_s, size = _ADMIT.unpack_from(data, at + _ADMIT_AT)
+    told = _ADMIT.unpack_from(data, at + _ADMIT_AT)
+    kind, _, _, prompt, dear, cheap, each, admitted_s, size = told
     engine, events, ttft_ms = _RUN.unpack_from(data, at + _RUN_AT)
     text = bytes(data[at + _TEXT_AT : at + _TEXT_AT + size]).decode(errors="ignore")
     # A text that was cut lacks its end.

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from penstock.gateway.settings import AuditSettings, Settings
     from penstock.manifest.model import Manifest
     from penstock.registry.audit.bucket import Bucket
+    from penstock.registry.audit.minutes import Minutes, Undertaker
     from penstock.registry.audit.reading import Chains
     from penstock.registry.audit.records import Contents
     from penstock.registry.audit.sealing import KeyWrapper
+    from penstock.registry.scribe import Scribe
 
 _EXTRA = "Install it: pip install 'penstock[audit]'"
 
@@ -60,7 +62,11 @@ def audit_settings(manifest: Manifest, home: Path) -> AuditSettings | None:
 
 
 def open_audit(
-    settings: Settings, charges: Charges, fleet: Fleet, registry: CollectorRegistry
+    settings: Settings,
+    charges: Charges,
+    fleet: Fleet,
+    registry: CollectorRegistry,
+    scribe: Scribe | None,
 ) -> AuditOffice | None:
     """Put the audit of a gateway together, and let its requests be recorded.
 
@@ -76,7 +82,8 @@ def open_audit(
 
     from penstock.gateway.audit_office import AuditOffice
     from penstock.gateway.auditing import Auditing
-    from penstock.registry.audit.archivist import CHAINS, SPOOLS, Archivist, Rules
+    from penstock.registry.audit.archivist import CHAINS, SPOOLS, Archivist
+    from penstock.registry.audit.book import Rules
     from penstock.registry.audit.shipping import Shipper
     from penstock.registry.audit.spool import Spool
 
@@ -91,9 +98,37 @@ def open_audit(
     charges.audit = Auditing(
         spool, fleet.names, content=told.content, addresses=told.client_addresses
     )
-    office = AuditOffice(archivist, shipper)
+    office = AuditOffice(archivist, shipper, scribe)
     registry.register(office)
     return office
+
+
+def is_in_slots(settings: Settings) -> bool:
+    """Whether lines of requests are made of the ledger's slots: they hold all that is written."""
+    audit = settings.audit
+    if audit is None or settings.registry is None:
+        return False
+    return audit.content == "none" and not audit.client_addresses
+
+
+def open_minutes(settings: Settings, replica: str) -> tuple[Minutes | None, Undertaker | None]:
+    """Return what writes the lines of requests where they are made of slots, and of the dead's.
+
+    Raises as `key_wrapper` does.
+    """
+    told = settings.audit
+    if told is None:
+        return None, None
+    from penstock.registry.audit.archivist import CHAINS
+    from penstock.registry.audit.book import Book, Rules
+    from penstock.registry.audit.minutes import SUFFIX, Minutes, Undertaker
+
+    chains, wrapper = Path(told.folder) / CHAINS, key_wrapper(told)
+    undertaker = Undertaker(chains, wrapper)
+    if not is_in_slots(settings):
+        return None, undertaker
+    rules = Rules(told.segment_bytes, told.segment_s, told.sync_s)
+    return Minutes(Book(chains / (replica + SUFFIX), rules, wrapper)), undertaker
 
 
 def _contents(told: AuditSettings) -> Contents:

@@ -69,7 +69,8 @@ def make_gateway(settings: Settings) -> GatewayServer:
     tracing = open_tracing(settings.tracing)
     charges = Charges(meters, office.clerk if office else None, tracer=tracing)
     ways = open_ways(settings, admission, fleet, charges, registry)
-    audit = open_audit(settings, charges, fleet, registry)
+    scribe = office.clerk.scribe if office else None
+    audit = open_audit(settings, charges, fleet, registry, scribe)
     toolboxes, turns = open_tools(settings, charges, office.approvals if office else None)
     mcp = McpServer(admission, toolboxes, charges, turns.bounds)
     cold = Cold(
@@ -118,6 +119,7 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     from penstock.registry.clerk import Clerk
     from penstock.registry.hours import Hours
     from penstock.registry.office import Office
+    from penstock.registry.scribe import OwnScribe
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
     from penstock.registry.stores.approvals import ApprovalStore
@@ -125,6 +127,7 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     from penstock.registry.stores.database import Database
     from penstock.registry.stores.hours import HourStore
     from penstock.registry.stores.usage import UsageStore
+    from penstock.wiring.auditing import is_in_slots, open_minutes
     from penstock.wiring.prices import hour_prices
 
     told = settings.registry
@@ -140,6 +143,8 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
     slots = SlotFile(folder / f"{replica}.slots", Owner(replica, fleet.names))
+    slots.numbered = is_in_slots(settings)
+    minutes, undertaker = open_minutes(settings, replica)
     database = Database(url)
     prices = hour_prices(settings.engines, settings.models)
     accounts = AccountStore(database)
@@ -151,6 +156,8 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
         on_changes=admission.learn,
         purses=admission.purses,
         clock=time.monotonic,
+        scribe=OwnScribe(books, slots, replica, minutes),
+        undertaker=undertaker,
     )
     return Office(
         database,

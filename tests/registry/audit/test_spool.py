@@ -12,7 +12,8 @@ from tests.registry.audit.audits import check, wrapper
 
 from penstock.ground.errors import StoreUnavailable
 from penstock.registry.audit import spool as spools
-from penstock.registry.audit.archivist import CHAINS, SPOOLS, Archivist, Rules
+from penstock.registry.audit.archivist import CHAINS, SPOOLS, Archivist
+from penstock.registry.audit.book import Rules
 from penstock.registry.audit.chain import HEAD, read_head
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.records import Contents, pack_begun, pack_ended
@@ -46,7 +47,6 @@ class Desk:
         self.spool = Spool(root / SPOOLS / name, file_bytes=SMALL, **more)
         rules = Rules(segment_bytes=2000, sync_s=0.0)
         self.archivist = Archivist(root, self.spool, rules, Contents(), wrapper())
-        self.archivist._chain = None
 
     def start(self) -> None:
         """Begin the chain without the thread."""

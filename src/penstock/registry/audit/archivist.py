@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ import msgspec
 from penstock.ground.clock import Clock
 from penstock.ground.errors import PenstockError
 from penstock.registry.audit import records, spool
+from penstock.registry.audit.book import Book, Rules
 from penstock.registry.audit.chain import At, ChainWriter, find_tail, orphans
 from penstock.registry.audit.records import AuditEntry, Begun, Contents, entry_of
 from penstock.registry.audit.sealing import KeyWrapper
@@ -32,15 +32,6 @@ _BATCH = 500
 _MOST_BACKOFF_S = 30.0
 
 log = logging.getLogger("penstock.audit")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How segments are written: MiB and seconds until the next one, seconds between syncs."""
-
-    segment_bytes: int = 16 * 1024 * 1024
-    segment_s: float = 300.0
-    sync_s: float = 1.0
 
 
 class Archivist:
@@ -57,17 +48,17 @@ class Archivist:
         wall: Clock = time.time,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._folder, self._own, self._rules, self._contents = folder, own, rules, contents
+        self._folder, self._own, self._contents = folder, own, contents
         self._wrapper, self._wall, self._clock = wrapper, wall, clock
+        place = folder / CHAINS / own.folder.name
+        self._book = Book(place, rules, wrapper, wall=wall, clock=clock)
         self._open: dict[bytes, tuple[Record, Begun]] = {}
-        self._begun_s = self._synced_s = clock()
         self._inherited_s = clock() - _HEIRS_EVERY_S
         self._spoiled: set[str] = set()
         self._ending = threading.Event()
         self._failing = False
         self._waiting: list[tuple[At, bytes]] = []
         self.entries = self.failures = 0
-        self._chain: ChainWriter | None = None
         self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
 
     def start(self) -> None:
@@ -77,12 +68,7 @@ class Archivist:
             OSError: it cannot.
             UserError: there is no key for it.
         """
-        chains = self._folder / CHAINS
-        chains.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = self._own.folder.name
-        self._chain = ChainWriter(chains / name, None, orphans(chains), self._wrapper)
-        self._chain.begin(self._wall())
-        self._chain.write_head()
+        self._book.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -134,30 +120,12 @@ class Archivist:
             self._write()
             if len(found) < _BATCH:
                 break
-        chain, now_s = self._writer(), self._clock()
-        if now_s - self._synced_s >= self._rules.sync_s:
-            chain.sync()
-            self._synced_s = now_s
-        is_old = now_s - self._begun_s >= self._rules.segment_s
-        if chain.size >= self._rules.segment_bytes or (is_old and chain.entries):
-            self._turn()
+        self._book.tend()
         self._give_back()
+        now_s = self._clock()
         if now_s - self._inherited_s >= _HEIRS_EVERY_S:
             self._inherited_s = now_s
             self.inherit()
-
-    def _writer(self) -> ChainWriter:
-        chain = self._chain
-        if chain is None:
-            raise AssertionError("start comes first")
-        if not chain.is_open:
-            chain.begin(self._wall())
-            self._begun_s = self._clock()
-        return chain
-
-    def _turn(self) -> None:
-        self._writer().end(self._wall())
-        self._writer()
 
     def _take(self, found: list[Record]) -> None:
         for record in found:
@@ -176,18 +144,16 @@ class Archivist:
     def _write(self) -> None:
         if not self._waiting:
             return
-        chain = self._writer()
-        chain.write(self._waiting)
+        self._book.write(self._waiting)
         self.entries += len(self._waiting)
         self._waiting = []
-        chain.write_head()
 
     def _give_back(self) -> None:
         """Give files back whose records are all on disk; running requests in them are carried."""
         finished = self._own.finished()
         if not finished:
             return
-        self._writer().sync()
+        self._book.sync()
         last = max(finished)
         carried = [record for record, _ in self._open.values() if record.file <= last]
         spool.write_carried(self._own.folder, carried)
@@ -197,7 +163,7 @@ class Archivist:
     def _finish(self) -> None:
         self._take(self._own.read(1 << 30))
         self._write()
-        self._writer().end(self._wall(), closed=not self._open)
+        self._book.end(closed=not self._open)
         if not self._open:
             self._own.remove()
 
