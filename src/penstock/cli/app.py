@@ -43,6 +43,10 @@ COMMANDS = {
         "penstock.cli.render",
         "Write templates that deploy with the AWS CLI alone, or print the deployer's IAM policy.",
     ),
+    "diff": Entry(
+        "penstock.cli.diff",
+        "Show what `penstock deploy` would change, what that means, and what it costs.",
+    ),
     "deploy": Entry(
         "penstock.cli.deploy",
         "Deploy a manifest: show what would change, ask, do it, and ask the endpoint something.",

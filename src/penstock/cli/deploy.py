@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.changes import show
 from penstock.cli.consent import Yes, ask
 from penstock.cli.deploying import Lines, ManifestFile, journal_of
+from penstock.cli.difference import difference_of
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.cli.planning import hub_cache
 from penstock.manifest.loader import load as load_manifest
 from penstock.plan.carrying_out import carry_out, settle
-from penstock.plan.changes import counts
 from penstock.plan.steps import to_deploy
 from penstock.wiring.deploying import open_deployer
 
@@ -38,9 +39,10 @@ def command(
         with journal_of(deployer, manifest_file, "deploy") as journal:
             target = deployer.deployment()
             steps = settle(target, to_deploy, journal, tell)
-            changes = deployer.preview()
-            note(", ".join(counts(changes)) or "nothing to change")
-            if any(each.changes for each in changes) and not ask("Deploy this?", yes=yes):
+            found = difference_of(deployer, steps)
+            if not as_json:
+                show(found)
+            if not found.is_empty and not ask("Deploy this?", yes=yes):
                 note("Nothing was changed.")
                 return ExitCode.FAILED
             carry_out(target, steps, journal, tell)
@@ -50,7 +52,7 @@ def command(
                 {
                     "deployment": manifest.name,
                     "region": deployer.account.region,
-                    "changed": any(each.changes for each in changes),
+                    "changed": not found.is_empty,
                     "outputs": outputs,
                 }
             )

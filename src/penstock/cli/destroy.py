@@ -1,5 +1,9 @@
 """`penstock destroy`: remove everything that a deployment made, and nothing else."""
 
+from typing import Annotated
+
+import typer
+
 from penstock.cli.consent import Yes, ask
 from penstock.cli.deploying import Lines, ManifestFile, journal_of
 from penstock.cli.output import AsJson, ExitCode, note, print_json
@@ -9,9 +13,15 @@ from penstock.plan.carrying_out import carry_out, settle
 from penstock.plan.steps import to_destroy
 from penstock.wiring.deploying import open_deployer
 
+KeepLogs = Annotated[bool, typer.Option("--keep-logs", help="Leave the containers' logs.")]
+
 
 def command(
-    manifest_file: ManifestFile = None, *, yes: Yes = False, as_json: AsJson = False
+    manifest_file: ManifestFile = None,
+    *,
+    yes: Yes = False,
+    keep_logs: KeepLogs = False,
+    as_json: AsJson = False,
 ) -> int:
     """Remove everything that `penstock deploy` made, after asking.
 
@@ -22,7 +32,7 @@ def command(
     tell = Lines()
     with open_deployer(manifest, hub_cache()) as deployer:
         with journal_of(deployer, manifest_file, "destroy") as journal:
-            target = deployer.removal()
+            target = deployer.removal(keep_logs=keep_logs)
             steps = settle(target, to_destroy, journal, tell)
             for step in steps:
                 note(f"will {step}")

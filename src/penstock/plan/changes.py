@@ -1,6 +1,6 @@
 """What a deployment would change, before it is carried out: as data, for words and for consent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,10 +51,3 @@ REACH = {
     Action.REMOVE: {Action.REMOVE},
 }
 """What whoever agreed to an action has agreed to."""
-
-
-def counts(changes: Sequence[StackChange]) -> Iterator[str]:
-    """`3 to create`, `1 to replace`: how many of each action there are."""
-    for action in Action:
-        if number := sum(c.action is action for stack in changes for c in stack.changes):
-            yield f"{number} to {action}"

@@ -34,6 +34,8 @@ class Alarms:
                 state, above = _follow(alarm.rule, alarms), 0.0
             elif alarm.metric_name:
                 state, above = self._look(alarm)
+                if self._cloud.faults.take("alarm", name=alarm.name):
+                    state = "ALARM"
             else:
                 continue
             self._enter(alarm, state, above)

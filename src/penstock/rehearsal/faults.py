@@ -15,7 +15,9 @@ KINDS = {
     "download": "the model's files cannot be downloaded: the endpoint fails",
     "slow_download": "the model's files take `seconds` (default 1800) longer",
     "throttling": "calls are answered with `Rate exceeded`",
-    "resource": "a CloudFormation resource (`logical_id`) fails to be created or changed",
+    "resource": "a CloudFormation resource (`name`) fails to be created or changed",
+    "rollback": "going back to how a CloudFormation resource (`name`) was fails",
+    "alarm": "the alarm `name` is on, for 5 s of AWS's time for each of `times`",
     "stream": "the model's answer breaks off in mid-stream",
 }
 

@@ -137,6 +137,14 @@ class CloudFormation:
                 del self._deck.change_sets[change_set.id]
         return {}
 
+    def continue_update_rollback(self, given: Parameters) -> Parameters:
+        """Go on with a rollback that got stuck."""
+        stack = self._stack(given["StackName"])
+        if stack.status != "UPDATE_ROLLBACK_FAILED":
+            raise flaw(f"Stack:{stack.id} is in {stack.status} state and can not be rolled back.")
+        self._execution.begin_going_back(stack, given.get("ResourcesToSkip", ()))
+        return {}
+
     def describe_stacks(self, given: Parameters) -> Parameters:
         """Return one stack (by id also a deleted one), or all that exist."""
         if name := given.get("StackName"):

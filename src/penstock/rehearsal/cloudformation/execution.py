@@ -50,6 +50,12 @@ class Execution:
         kept = set(retain)
         self._guarded(lambda: self._delete(stack, kept), stack)
 
+    def begin_going_back(self, stack: Stack, skipped: Iterable[str]) -> None:
+        """Go on with a rollback that got stuck, without the resources `skipped`."""
+        stack.enter("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        without = set(skipped)
+        self._guarded(lambda: self._go_back(stack, without), stack)
+
     def _guarded(self, work: Callable[[], None], stack: Stack) -> None:
         def run() -> None:
             try:
@@ -217,12 +223,25 @@ class Execution:
         broken = [name for name, each in stack.resources.items() if each.status == "CREATE_FAILED"]
         for name in broken:
             self._remove(stack, stack.resources.pop(name), quiet=False)
-        for _, step in reversed(undo.steps):
+        stack.undone_not = list(reversed(undo.steps))
+        self._go_back(stack, set())
+
+    def _go_back(self, stack: Stack, skipped: set[str]) -> None:
+        while stack.undone_not:
+            name, step = stack.undone_not[0]
             try:
-                step()
+                if self._cloud.faults.take("rollback", name=name) and name not in skipped:
+                    raise ResourceFailed("Internal Failure")
+                if name not in skipped:
+                    step()
             except ResourceFailed as failed:
-                stack.enter("UPDATE_ROLLBACK_FAILED", str(failed))
+                made = stack.resources.get(name)
+                kind, physical = (made.kind, made.physical_id) if made else ("", "")
+                stack.tell(name, physical, kind, "UPDATE_FAILED", str(failed))
+                listed = f"The following resource(s) failed to update: [{name}]."
+                stack.enter("UPDATE_ROLLBACK_FAILED", listed)
                 return
+            del stack.undone_not[0]
         stack.enter("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         stack.enter("UPDATE_ROLLBACK_COMPLETE")
 

@@ -1,6 +1,7 @@
 """What CloudFormation remembers: stacks, their resources and events, change sets."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,7 @@ class Event:
 
 @dataclass(slots=True)
 class Stack:
-    """A stack; `events` are oldest first."""
+    """A stack; `events` are oldest first, `undone_not` are steps of a rollback that got stuck."""
 
     name: str
     id: str
@@ -57,6 +58,7 @@ class Stack:
     events: list[Event] = field(default_factory=list)
     protected: bool = False
     disable_rollback: bool = False
+    undone_not: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     created: datetime = field(default_factory=now)
     updated: datetime | None = None
     deleted: datetime | None = None

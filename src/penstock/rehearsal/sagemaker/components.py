@@ -7,6 +7,7 @@ from penstock.catalog import catalogue
 from penstock.rehearsal.cloud import Cloud, now
 from penstock.rehearsal.copies import Copies
 from penstock.rehearsal.refusals import invalid
+from penstock.rehearsal.sagemaker.baking import bake
 from penstock.rehearsal.sagemaker.launching import (
     NO_CAPACITY,
     PROVISION_S,
@@ -50,13 +51,18 @@ class Components:
         )  # fmt: skip
         self._estate.components[name] = component
         tag(self._estate, arn, given.get("Tags", ()))
-        work = (lambda: self._load(component, base)) if base else (lambda: self._start(component))
+        work = (
+            (lambda: self._load(component, base))
+            if base
+            else (lambda: self._start(component, {}, {}))
+        )
         self._cloud.in_background(work, f"create {name}")
         return {"InferenceComponentArn": arn}
 
     def update_inference_component(self, given: Parameters) -> Parameters:
         """Begin to change a component's specification or its number of copies."""
         component = self._steady(given["InferenceComponentName"])
+        before = component.spec
         if "Specification" in given:
             wish = {**component.spec, "Specification": given["Specification"]}
             self._check(wish, self._estate.endpoints[component.endpoint])
@@ -67,10 +73,11 @@ class Components:
         component.status, component.modified = "Updating", now()
         base = self._estate.components.get(component.base)
         renew = "Specification" in given
+        deployment = given.get("DeploymentConfig", {}) if renew else {}
         work = (
             (lambda: self._load(component, base))
             if base
-            else (lambda: self._start(component, anew=renew))
+            else (lambda: self._start(component, deployment, before if renew else None))
         )
         self._cloud.in_background(work, f"update {component.name}")
         return {"InferenceComponentArn": component.arn}
@@ -206,7 +213,35 @@ class Components:
         if component.base:
             raise invalid("An adapter inference component has no RuntimeConfig")
 
-    def _start(self, component: Component, *, anew: bool = False) -> None:
+    def _start(
+        self,
+        component: Component,
+        deployment: Parameters | None = None,
+        back: Parameters | None = None,
+    ) -> None:
+        """Bring a base to what it should be, and `back` where a roll-out fails or an alarm is on.
+
+        `back` is the specification before a roll-out; without one, nothing is rolled.
+        """
+        failure = ""
+        try:
+            try:
+                self._bring(component, anew=bool(back))
+                bake(self._cloud, deployment or {})
+            except LaunchFailed as failed:
+                if not (back and deployment):
+                    raise
+                failure, component.spec = str(failed), back
+                self._bring(component, anew=True)
+        except LaunchFailed as failed:
+            component.failure, component.status = str(failed), "Failed"
+        else:
+            component.failure, component.status = failure, "InService"
+            self._make_room(component)
+        component.modified = now()
+
+    def _bring(self, component: Component, *, anew: bool) -> None:
+        """Start or end copies; raises LaunchFailed."""
         assert component.copies is not None  # noqa: S101  only bases come here
         place = Place(
             name=component.name,
@@ -214,21 +249,14 @@ class Components:
             group=f"/aws/sagemaker/InferenceComponents/{component.name}",
             stream=component.variant,
         )
-        try:
-            grows = component.wanted > len(component.copies)
-            self._make_room(component)
-            if anew:
-                component.copies.stop()
-            if grows or anew:
-                self._launcher.launch(place, component.copies, component.wanted)
-            else:
-                component.copies.resize(component.wanted)
-        except LaunchFailed as failed:
-            component.status, component.failure = "Failed", str(failed)
+        grows = component.wanted > len(component.copies)
+        self._make_room(component)
+        if anew:
+            component.copies.stop()
+        if grows or anew:
+            self._launcher.launch(place, component.copies, component.wanted)
         else:
-            component.status, component.failure = "InService", ""
-            self._make_room(component)
-        component.modified = now()
+            component.copies.resize(component.wanted)
 
     def _make_room(self, component: Component) -> None:
         """Let managed instance scaling have as many instances as the copies need."""

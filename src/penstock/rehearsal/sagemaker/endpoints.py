@@ -6,6 +6,7 @@ from penstock.rehearsal.cloud import Cloud, now
 from penstock.rehearsal.copies import Copies
 from penstock.rehearsal.faults import refuse_quota
 from penstock.rehearsal.refusals import invalid
+from penstock.rehearsal.sagemaker.baking import bake
 from penstock.rehearsal.sagemaker.launching import Launcher, LaunchFailed, Place
 from penstock.rehearsal.sagemaker.models import tag
 from penstock.rehearsal.sagemaker.records import Endpoint, EndpointConfig, Estate, Variant
@@ -147,11 +148,14 @@ class Endpoints:
             _stop(variants)  # deleted meanwhile
 
     def _exchange(self, endpoint: Endpoint, config: EndpointConfig, retain: bool) -> None:
+        if config.name == endpoint.config:  # it has gone back by itself already
+            endpoint.status, endpoint.modified = "InService", now()
+            return
         new: dict[str, Variant] = {}
         kept = {each.name: each.wanted for each in endpoint.variants.values() if retain}
         try:
             self._launch(endpoint, config, new, kept)
-            self._watch_alarms(endpoint)
+            bake(self._cloud, endpoint.deployment)
         except LaunchFailed as failed:
             _stop(new)
             endpoint.failure = str(failed)  # the old fleet goes on
@@ -182,29 +186,6 @@ class Endpoints:
                     stream=name,
                 )
                 self._launcher.launch(place, copies, count)
-
-    def _watch_alarms(self, endpoint: Endpoint) -> None:
-        """Bake: a deployment whose alarms go off is rolled back."""
-        wish = endpoint.deployment.get("AutoRollbackConfiguration", {}).get("Alarms", ())
-        names = [each["AlarmName"] for each in wish]
-        if not names:
-            return
-        policy = endpoint.deployment.get("BlueGreenUpdatePolicy") or endpoint.deployment.get(
-            "RollingUpdatePolicy", {}
-        )
-        routing = policy.get("TrafficRoutingConfiguration", {})
-        self._cloud.clock.sleep(
-            routing.get("WaitIntervalInSeconds", policy.get("WaitIntervalInSeconds", 0))
-        )
-        alarms = self._cloud.client("cloudwatch").describe_alarms(
-            AlarmNames=names, StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-        )
-        ringing = [*alarms["MetricAlarms"], *alarms["CompositeAlarms"]]
-        if ringing:
-            raise LaunchFailed(
-                "One or more configured alarms has gone into alarm during deployment: "
-                + ", ".join(each["AlarmName"] for each in ringing)
-            )
 
     def _resize(self, endpoint: Endpoint, wishes: dict[str, int]) -> None:
         self._cloud.clock.sleep(RESIZE_S)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
@@ -14,7 +15,8 @@ from penstock.ground.errors import UserError
 from penstock.targets.aws.refusals import aws_errors
 
 ATTEMPTS, ANSWER_S = 8, 70
-"""How often a call is tried before its refusal counts, and how long an answer is waited for."""
+"""How often a call is tried before its refusal counts, where AWS's settings say nothing of it, and
+how long an answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,15 @@ class Account:
     def __init__(self, region: str | None = None) -> None:
         """Find credentials and the region; raises UserError where there is no region."""
         try:
-            self._session = boto3.session.Session(region_name=region)
+            settings = botocore.session.Session()
+            self._session = boto3.session.Session(region_name=region, botocore_session=settings)
         except BotoCoreError as error:  # a profile that does not exist
             raise UserError("the AWS profile cannot be used", why=str(error)) from error
         found = self._session.region_name
         if found is None:
             raise UserError("no AWS region is known", fix="Set target.region, or AWS_REGION.")
         self.region = str(found)
+        self._attempts = settings.get_config_variable("max_attempts") or ATTEMPTS
         self._clients: dict[str, Any] = {}
         self._identity: Identity | None = None
 
@@ -48,7 +52,7 @@ class Account:
                 self._clients[service] = self._session.client(
                     service,
                     config=Config(
-                        retries={"mode": "adaptive", "max_attempts": ATTEMPTS},
+                        retries={"mode": "adaptive", "max_attempts": self._attempts},
                         connect_timeout=10,
                         read_timeout=ANSWER_S,
                         user_agent_extra="penstock",

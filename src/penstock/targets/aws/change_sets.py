@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ LARGEST_BYTES = 51_200
 """The largest template that is sent as it is; a larger one goes by S3."""
 TEMPLATES = "templates/"
 """Where in the bucket large templates lie."""
+NOT_EXECUTED = {"UNAVAILABLE", "AVAILABLE", "OBSOLETE"}
+"""States of change sets that nobody has carried out."""
 SAME = ("didn't contain changes", "No updates are to be performed")
 """What AWS says where nothing would change."""
 ACTIONS = {"Add": Action.CREATE, "Remove": Action.REMOVE}
@@ -52,12 +55,9 @@ class ChangeSets:
         """
         self._sweep(existing or stack.name)
         body = json.dumps(stack.template, separators=(",", ":"))
-        asked = hashlib.sha256(
-            json.dumps([body, dict(stack.parameters), dict(stack.tags)]).encode()
-        ).hexdigest()
         made = self._client.create_change_set(
             StackName=existing or stack.name,
-            ChangeSetName=f"{PREFIX}{asked[:16]}",
+            ChangeSetName=f"{PREFIX}{uuid.uuid4().hex}",
             ChangeSetType="UPDATE" if existing else "CREATE",
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value}
@@ -102,7 +102,7 @@ class ChangeSets:
                 return
             raise
         for each in left:
-            if each.get("ExecutionStatus") != "EXECUTE_IN_PROGRESS":
+            if each.get("ExecutionStatus") in NOT_EXECUTED:
                 self._client.delete_change_set(ChangeSetName=each["ChangeSetId"])
 
     def _of(self, stack: str) -> Iterator[dict[str, Any]]:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from penstock.ground.errors import PenstockError
 from penstock.plan.carrying_out import Tell
 from penstock.plan.changes import StackChange
 from penstock.plan.steps import Found, Kind, Piece, Step, Verb
 from penstock.targets.aws.bucket import Bucket
+from penstock.targets.aws.logs import Logs
 from penstock.targets.aws.stack import Stack, Upload
-from penstock.targets.aws.stacks import Stacks
+from penstock.targets.aws.stacks import StackFailed, Stacks
 
 
 class Part(Protocol):
@@ -52,13 +54,14 @@ class StackPart:
         stacks: Stacks,
         stack: Callable[[], Stack] | None = None,
         bucket: Callable[[], str | None] = lambda: None,
+        explain: Callable[[StackFailed], PenstockError] = lambda failed: failed,
         *,
         keep_wreck: bool = False,
     ) -> None:
         self.piece = Piece(name, Kind.STACK, f"stack {name}")
         self.shown: StackChange | None = None
         self._name, self._stacks, self._stack, self._bucket = name, stacks, stack, bucket
-        self._keep_wreck = keep_wreck
+        self._explain, self._keep_wreck = explain, keep_wreck
 
     def find(self) -> Found:
         """How the stack is."""
@@ -72,6 +75,12 @@ class StackPart:
 
     def do(self, verb: Verb, tell: Tell) -> None:
         """Apply, remove, mend or wait for the stack."""
+        try:
+            self._do(verb, tell)
+        except StackFailed as failed:
+            raise self._explain(failed) from failed
+
+    def _do(self, verb: Verb, tell: Tell) -> None:
         if verb is Verb.AWAIT:
             self._stacks.wait(self._name, tell)
         elif verb is Verb.MEND:
@@ -126,6 +135,24 @@ class ContentsPart:
         """Delete it all, older versions too."""
         if bucket := self._bucket():
             tell(f"{bucket.empty()} objects deleted from {bucket.name}")
+
+
+class LogsPart:
+    """Log groups that AWS has made for what was deployed; they outlive it, and cost money."""
+
+    def __init__(self, logs: Logs, groups: Callable[[], Sequence[str]]) -> None:
+        self.piece = Piece("logs", Kind.RESIDUE, "the containers' logs")
+        self._logs, self._groups = logs, groups
+
+    def find(self) -> Found:
+        """Whether there are any."""
+        return Found.PRESENT if self._groups() else Found.ABSENT
+
+    def do(self, verb: Verb, tell: Tell) -> None:
+        """Delete them."""
+        for group in self._groups():
+            self._logs.delete(group)
+            tell(f"{group}: deleted")
 
 
 class CheckPart:

@@ -5,6 +5,7 @@ else's, and is never touched, whatever its name. What is under way is never begu
 is followed to its end.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,16 +66,19 @@ class Failure:
 
 
 class StackFailed(CloudError):
-    """A stack did not come to a good end; `failures` are the resources that failed first."""
+    """A stack did not come to a good end; `failures` are the resources that failed first.
 
-    def __init__(self, stack: Seen, failures: tuple[Failure, ...]) -> None:
+    `began_ms` is the Unix time at which what failed began, milliseconds.
+    """
+
+    def __init__(self, stack: Seen, failures: tuple[Failure, ...], began_ms: int = 0) -> None:
         reasons = [f"{each.logical_id}: {each.reason}" for each in failures]
         super().__init__(
             f"{stack.name} is {stack.status}",
             why="; ".join(reasons) or stack.reason,
             where=f"stack {stack.name}",
         )
-        self.stack, self.failures = stack, failures
+        self.stack, self.failures, self.began_ms = stack, failures, began_ms
 
 
 class Stacks:
@@ -108,6 +112,14 @@ class Stacks:
         )
         self._refuse_foreign(seen)
         return seen
+
+    def template(self, seen: Seen) -> tuple[dict[str, Any], dict[str, str]]:
+        """The template that a stack was made from, and the values of its parameters."""
+        with aws_errors("CloudFormation"):
+            body = self._client.get_template(StackName=seen.id)["TemplateBody"]
+            told = self._client.describe_stacks(StackName=seen.id)["Stacks"][0]
+        given = {e["ParameterKey"]: e["ParameterValue"] for e in told.get("Parameters", ())}
+        return (json.loads(body) if isinstance(body, str) else dict(body)), given
 
     def resources(self, seen: Seen) -> dict[str, tuple[str, str]]:
         """Type and physical id of each resource by its name in the template."""
@@ -174,7 +186,7 @@ class Stacks:
             self._change_sets.execute(made, keep_wreck=keep_wreck)
         settled = self._follow(made.stack, last, tell)
         if settled.status not in GOOD:
-            raise StackFailed(settled, self.failures(settled))
+            raise self._failed(settled)
         return settled
 
     def wait(self, name: str, tell: Tell) -> None:
@@ -199,7 +211,7 @@ class Stacks:
             self._client.continue_update_rollback(StackName=seen.id)
         settled = self._follow(seen.id, last, tell)
         if settled.found is Found.STUCK:
-            failed = StackFailed(settled, self.failures(settled))
+            failed = self._failed(settled)
             names = " ".join(each.logical_id for each in failed.failures)
             failed.fix = (
                 "Mend what it names, or leave these behind: aws cloudformation "
@@ -224,23 +236,26 @@ class Stacks:
             if settled.status == "DELETE_COMPLETE":
                 return
             if is_last:
-                raise StackFailed(settled, self.failures(settled))
+                raise self._failed(settled)
             tell(f"{name}: {settled.status}, once more")
 
     def failures(self, seen: Seen) -> tuple[Failure, ...]:
         """The resources that failed in the last operation on a stack, the first one first."""
+        return self._failed(seen).failures
+
+    def _failed(self, seen: Seen) -> StackFailed:
         failed: dict[str, Failure] = {}
         with aws_errors("CloudFormation"):
             events = list(self._events(seen.id, None))
         for each in reversed(events):
             reason = each.get("ResourceStatusReason", "")
-            name = each["LogicalResourceId"]
+            name, physical = each["LogicalResourceId"], each.get("PhysicalResourceId", "")
             if not each["ResourceStatus"].endswith("FAILED") or CONSEQUENCE in reason.lower():
                 continue
-            if each["PhysicalResourceId"] != seen.id and name not in failed:
-                physical = each["PhysicalResourceId"]
+            if physical != seen.id and name not in failed:
                 failed[name] = Failure(name, physical, each["ResourceType"], reason)
-        return tuple(failed.values())
+        began_ms = int(events[-1]["Timestamp"].timestamp() * 1000) if events else 0
+        return StackFailed(seen, tuple(failed.values()), began_ms)
 
     def _refuse_foreign(self, seen: Seen) -> None:
         if seen.tags.get(DEPLOYMENT_TAG) == self._deployment:
@@ -262,17 +277,23 @@ class Stacks:
     def _follow(self, stack_id: str, last: str | None, tell: Tell) -> Seen:
         """Tell what happens after the event `last` until nothing is under way any more."""
         patience = Patience(f"stack {stack_id.split('/')[1]}")
+        states: dict[str, str] = {}
         while True:
             seen = self._must_find(stack_id)
             with aws_errors("CloudFormation"):
                 news = list(self._events(stack_id, last))
             for event in reversed(news):
+                states[event["LogicalResourceId"]] = event["ResourceStatus"]
                 _tell_event(event, tell)
             if news:
                 last = news[0]["EventId"]
                 patience.news()
             if seen.status == REVIEW or not seen.status.endswith("IN_PROGRESS"):
                 return seen
+            if patience.is_time_for_a_word():
+                busy = [name for name, each in states.items() if each.endswith("IN_PROGRESS")]
+                names = ", ".join(name for name in busy if name != seen.name) or seen.name
+                tell(f"waiting for {names}: nothing new for {patience.quiet_s:.0f} s")
             patience.pause()
 
     def _newest_event(self, stack_id: str) -> str | None:

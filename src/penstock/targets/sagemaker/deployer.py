@@ -3,19 +3,35 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from penstock.manifest.model import Manifest
 from penstock.plan.changes import StackChange
+from penstock.plan.steps import Found
 from penstock.targets.aws.account import Account
 from penstock.targets.aws.bucket import Bucket
-from penstock.targets.aws.parts import CheckPart, ContentsPart, FilePart, Part, Parts, StackPart
+from penstock.targets.aws.logs import Logs
+from penstock.targets.aws.parts import (
+    CheckPart,
+    ContentsPart,
+    FilePart,
+    LogsPart,
+    Part,
+    Parts,
+    StackPart,
+)
 from penstock.targets.aws.stack import DomainFacts, Emitted, Observed, Stack
 from penstock.targets.aws.stacks import Stacks
+from penstock.targets.sagemaker.attached import AttachedPart
+from penstock.targets.sagemaker.diagnosis import GROUPS, Diagnosis, last_part
 from penstock.targets.sagemaker.hosted import Hosting
 from penstock.targets.sagemaker.observing import read_domain
 from penstock.targets.sagemaker.questions import Questions, Subject
 from penstock.targets.sagemaker.runtime import Runtime
 from penstock.targets.sagemaker.stacks import emit
+
+STANDING = {Found.PRESENT, Found.BUSY, Found.STUCK}
+"""How stacks are found whose resources cost something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +47,14 @@ class Names:
 
     @property
     def base(self) -> str:
-        """The base stack."""
+        """The base stack, and the base component."""
         return f"{self.main}-base"
+
+    @property
+    def log_groups(self) -> tuple[str, ...]:
+        """The groups that SageMaker makes for the containers' logs; adapters have none."""
+        endpoint = GROUPS["AWS::SageMaker::Endpoint"] + self.main
+        return endpoint, GROUPS["AWS::SageMaker::InferenceComponent"] + self.base
 
 
 class Deployer:
@@ -45,6 +67,8 @@ class Deployer:
         self.names = Names(manifest.name)
         self.stacks = Stacks(account, manifest.name)
         self.hosting = Hosting(account)
+        self.logs = Logs(account)
+        self._diagnosis = Diagnosis(self.hosting, self.logs)
         self._hub_cache, self._keep_wreck = hub_cache, keep_wreck
         self._domain: DomainFacts | None = None
         self._stack_parts: tuple[StackPart, ...] = ()
@@ -65,15 +89,27 @@ class Deployer:
         )
         return Parts((base, *files, main, *checks))
 
-    def removal(self) -> Parts:
+    def removal(self, *, keep_logs: bool = False) -> Parts:
         """The target that everything is removed from; the manifest's name is enough for it."""
         base = StackPart(self.names.base, self.stacks)
         main = StackPart(self.names.main, self.stacks)
-        return Parts((base, ContentsPart(self.bucket), main))
+        attached = AttachedPart(
+            self.hosting, self.names.main, self.names.deployment, self._own_components
+        )
+        logs: tuple[Part, ...] = (LogsPart(self.logs, self._log_groups),)
+        return Parts(
+            (*(() if keep_logs else logs), base, ContentsPart(self.bucket), main, attached)
+        )
 
     def preview(self) -> tuple[StackChange, ...]:
         """What deploying would change; it will be held to that."""
         return tuple(part.preview() for part in self._stack_parts)
+
+    def standing(self) -> list[tuple[dict[str, Any], dict[str, str]]]:
+        """Templates and parameters of the stacks that stand."""
+        names = (self.names.base, self.names.main)
+        found = (self.stacks.find(name) for name in names)
+        return [self.stacks.template(seen) for seen in found if seen and seen.found in STANDING]
 
     def emitted(self) -> Emitted:
         """The templates, with what is known of the base stack now."""
@@ -103,8 +139,24 @@ class Deployer:
             return next(e for e in (emitted.base, emitted.main) if e.name == stack.name)
 
         return StackPart(
-            stack.name, self.stacks, wanted, self._bucket_name, keep_wreck=self._keep_wreck
+            stack.name,
+            self.stacks,
+            wanted,
+            self._bucket_name,
+            self._diagnosis.of_stack,
+            keep_wreck=self._keep_wreck,
         )
+
+    def _own_components(self) -> list[str]:
+        """The components that the main stack holds."""
+        seen = self.stacks.find(self.names.main)
+        found = self.stacks.resources(seen).values() if seen else ()
+        kind = "AWS::SageMaker::InferenceComponent"
+        return [last_part(physical) for each, physical in found if each == kind]
+
+    def _log_groups(self) -> list[str]:
+        """Those of the containers' log groups that there are."""
+        return [name for name in self.names.log_groups if name in self.logs.groups(name)]
 
     def _bucket_name(self) -> str | None:
         bucket = self.bucket()
@@ -121,7 +173,9 @@ class Deployer:
             mode=mode,
             may_sleep=self.manifest.scale.min == 0 and mode in ("components", "async"),
         )
-        return Questions(subject, self.hosting, Runtime(self.account), self.bucket)
+        return Questions(
+            subject, self.hosting, Runtime(self.account), self.bucket, self._diagnosis
+        )
 
 
 def components_of(main: Stack) -> tuple[str, tuple[str, ...]]:

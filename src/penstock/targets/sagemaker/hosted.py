@@ -97,6 +97,20 @@ class Hosting:
                     if found is not None:
                         yield found
 
+    def failure(self, name: str, *, is_component: bool) -> str:
+        """Why an endpoint or a component failed, as SageMaker says; "" where it says nothing."""
+        with aws_errors("SageMaker"):
+            try:
+                if is_component:
+                    told = self._client.describe_inference_component(InferenceComponentName=name)
+                else:
+                    told = self._client.describe_endpoint(EndpointName=name)
+            except ClientError as error:
+                if "Could not find" in message_of(error):
+                    return ""
+                raise
+        return str(told.get("FailureReason", ""))
+
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of something, by its ARN."""
         with aws_errors("SageMaker"):

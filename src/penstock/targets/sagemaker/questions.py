@@ -11,6 +11,7 @@ from penstock.plan.carrying_out import Tell
 from penstock.targets.aws.bucket import Bucket
 from penstock.targets.aws.patience import Patience
 from penstock.targets.sagemaker.asynchronous import ASYNC_PREFIX
+from penstock.targets.sagemaker.diagnosis import Diagnosis
 from penstock.targets.sagemaker.dialects import dialect_of, question, text_of
 from penstock.targets.sagemaker.hosted import Endpoint, Hosting
 from penstock.targets.sagemaker.runtime import Address, Asleep, Runtime
@@ -47,10 +48,11 @@ class Questions:
         hosting: Hosting,
         runtime: Runtime,
         bucket: Callable[[], Bucket | None],
+        diagnosis: Diagnosis,
         clock: Clock = monotonic,
     ) -> None:
         self._subject, self._hosting, self._runtime = subject, hosting, runtime
-        self._bucket, self._clock = bucket, clock
+        self._bucket, self._diagnosis, self._clock = bucket, diagnosis, clock
         self._dialect = dialect_of(subject.engine)
 
     def settled(self, tell: Tell) -> None:
@@ -72,11 +74,11 @@ class Questions:
             if seen.is_settled:
                 break
             patience.pause()
-        failed = [(seen.name, seen.failure)] if seen.status != "InService" else []
-        failed += [(c.name, c.failure) for c in seen.components if c.status != "InService"]
-        if failed:
-            name, why = failed[0]
-            raise CloudError(f"{name} has failed", why=why)
+        if seen.status != "InService":
+            raise self._diagnosis.of_endpoint(seen.name, "", seen.failure)
+        for each in seen.components:
+            if each.status != "InService":
+                raise self._diagnosis.of_endpoint(seen.name, each.name, each.failure)
 
     def warm(self, tell: Tell) -> None:
         """Ask until there is a first answer: it may take longer than all others."""
