@@ -36,6 +36,8 @@ def command(
             steps = settle(target, to_destroy, journal, tell)
             for step in steps:
                 note(f"will {step}")
+            if not steps:
+                note(f"Nothing is deployed as {manifest.name}.")
             if steps and not ask("Remove all that?", yes=yes):
                 note("Nothing was removed.")
                 return ExitCode.FAILED

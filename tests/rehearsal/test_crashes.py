@@ -1,0 +1,128 @@
+"""Deployers that are killed, at every call that changes something and at every step.
+
+Each is a process of its own that dies by SIGKILL. Whatever it leaves, the next run goes on from
+there, and in the end nothing is left, and nothing of others was touched.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.fakes.deadly_proxy import DeadlyProxy
+from tests.rehearsal.account import Account
+from tests.rehearsal.deployments import Deployments, signed_in
+from tests.rehearsal.foreign import plant, snapshot
+
+MOST_CALLS = 40
+"""More than a deployment makes."""
+
+
+def begin(aws: Account, file: Path, command: str, url: str) -> subprocess.Popen[str]:
+    """Start a command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli.app", command, str(file), "--yes"],
+        env={**os.environ, **signed_in(aws), "AWS_ENDPOINT_URL": url, "COLUMNS": "200"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for its end; returns its code and what it wrote to stderr."""
+    _, err = process.communicate(timeout=240)
+    return process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def proxy(aws: Account) -> Iterator[DeadlyProxy]:
+    with DeadlyProxy(aws.url) as proxy:
+        yield proxy
+
+
+@pytest.mark.timeout(900)
+def test_it_may_die_at_every_call(
+    aws: Account, deployments: Deployments, proxy: DeadlyProxy
+) -> None:
+    """The k-th run dies at its k-th call; the next one starts from what that has left."""
+    name = "dying"
+    plant(aws, name)
+    before = snapshot(aws)
+    deployments.write(name)
+    for command in ("deploy", "destroy"):
+        died = survive(aws, deployments.file, command, proxy)
+        assert died >= 3, f"{command} was to die more often than {died} times"
+        if command == "deploy":
+            assert not deployments.deploy()["changed"]
+    assert snapshot(aws) == before
+
+
+def survive(aws: Account, file: Path, command: str, proxy: DeadlyProxy) -> int:
+    """Run a command until it lives; returns how often it has died."""
+    died = 0
+    for call in range(1, MOST_CALLS):
+        for heard in (False, True):
+            process = begin(aws, file, command, proxy.url)
+            proxy.begin(process.pid, call, heard=heard)
+            code, err = end(process)
+            if code == 0:
+                assert len(proxy.calls) < call
+                return died
+            assert code == -signal.SIGKILL, err
+            died += 1
+    raise AssertionError(f"{command} does not come to an end: {proxy.calls}")
+
+
+STEPS = {
+    "deploy": (
+        r"apply stack penstock-\S+-base",
+        r"apply upload of",
+        r"apply stack penstock-\S+[^e]\n",
+        r"Model: CREATE_COMPLETE",
+        r"check endpoint and components",
+        r"check the first answer",
+        r"check answers as clients",
+    ),
+    "destroy": (
+        r"remove stack penstock-\S+[^e]\n",
+        r"EndpointConfig: DELETE_COMPLETE",
+        r"remove everything in the bucket",
+        r"remove stack penstock-\S+-base\n",
+        r"remove the containers' logs",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "line"), [(command, line) for command, lines in STEPS.items() for line in lines]
+)
+def test_it_may_die_in_every_step(
+    aws: Account, deployments: Deployments, command: str, line: str
+) -> None:
+    name = "mortal"
+    before = snapshot(aws)
+    deployments.write(name)
+    if command == "destroy":
+        deployments.deploy()
+    process = begin(aws, deployments.file, command, aws.url)
+    assert process.stderr
+    for told in process.stderr:
+        if re.search(line, told):
+            process.kill()
+            break
+    else:
+        raise AssertionError(f"it never came to {line}")
+    end(process)
+    if command == "deploy":
+        _, err = deployments.run("deploy", "--yes")
+        assert "was cut off in: " in err
+        assert "answers in" in err
+    _, err = deployments.run("destroy", "--yes")
+    assert snapshot(aws) == before
+    _, err = deployments.run("destroy", "--yes")
+    assert "Nothing is deployed" in err
