@@ -63,6 +63,13 @@ NAMED = NET | {
             "HostedZoneId": att("Balancer", "CanonicalHostedZoneID"),
         },
     ),
+    "Inside": of(
+        "ServiceDiscovery::PrivateDnsNamespace", Name="rehearsed.internal", Vpc=ref("Vpc")
+    ),
+    "Found": of(
+        "ServiceDiscovery::Service", Name="gateway", NamespaceId=ref("Inside"),
+        DnsConfig={"DnsRecords": [{"Type": "A", "TTL": "10"}], "RoutingPolicy": "MULTIVALUE"},
+    ),
     "Text": of(
         "Route53::RecordSet", HostedZoneName="example.com.", Name="note.example.com", Type="TXT",
         TTL="60", ResourceRecords=['"hello"'],

@@ -240,3 +240,9 @@ def read_settings(path: Path) -> Settings:
         msgspec.ValidationError: the file is not what `wiring/local.py` writes.
     """
     return msgspec.json.decode(path.read_bytes(), type=Settings)
+
+
+def listening_at(settings: Settings, place: str) -> Settings:
+    """Return the settings with another `host:port`, such as `PENSTOCK_LISTEN` names."""
+    host, _, port = place.rpartition(":")
+    return msgspec.structs.replace(settings, host=host, port=int(port))

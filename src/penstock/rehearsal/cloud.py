@@ -12,7 +12,9 @@ import boto3
 from botocore.config import Config
 
 from penstock.rehearsal.clock import ScaledClock
+from penstock.rehearsal.containers.images import Images
 from penstock.rehearsal.faults import Faults
+from penstock.rehearsal.lines import Lines
 from penstock.rehearsal.metrics import Metrics
 
 ACCOUNT = "123456789012"  # the account of moto's backends
@@ -32,12 +34,15 @@ class Cloud:
     account: str = ACCOUNT
     url: str = ""
     faults: Faults = field(default_factory=Faults)
+    images: Images = field(default_factory=Images)
     metrics: Metrics = field(init=False)
+    lines: Lines = field(init=False)
     _clients: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.clock)
+        self.lines = Lines(self.client)
 
     def arn(self, service: str, what: str) -> str:
         """Return the ARN of something in this account and region."""

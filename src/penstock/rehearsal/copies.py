@@ -15,6 +15,8 @@ class Copies:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self.logs: list[Path] = []
+        """What every engine of it wrote, also those that have ended."""
         self.adapters: dict[str, Path] = {}
         self.in_flight = 0
         self._engines: list[EngineProcess] = []
@@ -33,6 +35,7 @@ class Copies:
             new = [
                 EngineProcess(self.folder / f"{next(self._numbers)}.log") for _ in range(wanted)
             ]
+            self.logs += [engine.log for engine in new]
             if not all(engine.wait_ready() for engine in new):
                 for engine in new:
                     engine.stop()

@@ -2,9 +2,6 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +9,9 @@ from typing import Any
 from penstock.engines.embedded_launch import embedded_launch
 from penstock.engines.launch import Launch
 from penstock.manifest.model import Manifest
-from penstock.targets.local.child import LEASH, LOG_BYTES
+from penstock.rehearsal.leashed import Leashed
 from penstock.targets.local.ports import free_port
 
-GRACE_S = 1.0
 POLL_S = 0.05
 
 
@@ -26,13 +22,7 @@ class EngineProcess:
         launch = _launch(free_port())
         self.url, self.log, self._ready_s = launch.url, log, launch.ready_timeout_s
         self.port = int(launch.url.rpartition(":")[2])
-        with log.open("ab") as own:
-            self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), str(GRACE_S), str(log), str(LOG_BYTES),
-                 *launch.argv],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=own,
-                env={**os.environ, **launch.env}, start_new_session=True,
-            )  # fmt: skip
+        self._process = Leashed(launch.argv, launch.env, log)
 
     def connect(self, timeout_s: float = 60.0) -> http.client.HTTPConnection:
         """Return a new connection to the engine."""
@@ -49,7 +39,7 @@ class EngineProcess:
 
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return self._leash.poll() is None
+        return self._process.alive()
 
     def load_adapter(self, name: str, folder: Path) -> str:
         """Load a LoRA adapter; returns why it could not be, or nothing."""
@@ -63,11 +53,7 @@ class EngineProcess:
 
     def stop(self) -> None:
         """End it; the leash kills what does not end by itself."""
-        if self._leash.stdin:
-            self._leash.stdin.close()
-        self._leash.wait()
-        if self._leash.stdout:
-            self._leash.stdout.close()
+        self._process.stop()
 
     def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         connection = self.connect()

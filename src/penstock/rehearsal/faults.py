@@ -10,7 +10,7 @@ from penstock.rehearsal.refusals import AwsError, invalid
 KINDS = {
     "capacity": "no instance of the type is to be had: the endpoint, or its growth, fails",
     "quota": "the account may not have so many instances: the call is refused",
-    "health_check": "the container never answers GET /ping: the endpoint fails",
+    "health_check": "the container never answers its health check: the endpoint or task fails",
     "memory": "the container runs out of GPU memory: the endpoint fails",
     "download": "the model's files cannot be downloaded: the endpoint fails",
     "slow_download": "the model's files take `seconds` (default 1800) longer",
@@ -18,6 +18,8 @@ KINDS = {
     "resource": "a CloudFormation resource (`name`) fails to be created or changed",
     "rollback": "going back to how a CloudFormation resource (`name`) was fails",
     "alarm": "the alarm `name` is on, for 5 s of AWS's time for each of `times`",
+    "crash": "the process of a service's new task (`name`: the service) ends at once",
+    "build": "`docker build` fails in a build of CodeBuild (`name`: the project)",
     "stream": "the model's answer breaks off in mid-stream",
 }
 

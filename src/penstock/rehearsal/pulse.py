@@ -6,6 +6,7 @@ import traceback
 
 from penstock.rehearsal.alarms import Alarms
 from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.sagemaker.records import Endpoint, Estate
 from penstock.rehearsal.scaling import SAGEMAKER, Scaling
 
@@ -16,8 +17,11 @@ EVERY_S = 5.0
 class Pulse:
     """A thread that ticks."""
 
-    def __init__(self, cloud: Cloud, estate: Estate, scaling: Scaling) -> None:
+    def __init__(
+        self, cloud: Cloud, estate: Estate, scaling: Scaling, functions: Functions
+    ) -> None:
         self._cloud, self._estate, self._scaling = cloud, estate, scaling
+        self._functions = functions
         self._alarms = Alarms(cloud, scaling)
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
@@ -37,6 +41,8 @@ class Pulse:
                 self._sample()
                 self._alarms.tick()
                 self._scaling.tick()
+                self._cloud.lines.carry()
+                self._functions.prune()
             except Exception:  # noqa: BLE001  one bad alarm must not stop the clock; it is told
                 sys.stderr.write(traceback.format_exc())
 

@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request
 
+from penstock.rehearsal.addresses.directory import Directory
 from penstock.rehearsal.cloud import INSIDE, Cloud
 from penstock.rehearsal.control import Control
 from penstock.rehearsal.refusals import throttled
@@ -23,6 +24,8 @@ from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.runtime.routes import route
 from penstock.rehearsal.service import Answer, Service, json_refusal
 
+SIGNED_AS = {"elasticloadbalancing": "elbv2"}
+"""Services that sign with another name than botocore's."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 
 
@@ -37,9 +40,15 @@ class Front:
     """The WSGI application."""
 
     def __init__(
-        self, cloud: Cloud, services: Iterable[Service], runtime: Runtime, control: Control
+        self,
+        cloud: Cloud,
+        services: Iterable[Service],
+        runtime: Runtime,
+        control: Control,
+        directory: Directory,
     ) -> None:
         self._cloud, self._runtime, self._control = cloud, runtime, control
+        self._directory = directory
         self._services = {service.name: service for service in services}
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -48,10 +57,12 @@ class Front:
         request = Request(environ)
         if request.path.startswith("/_rehearsal/"):
             return _send(self._control.answer(request), start_response)
+        if place := self._directory.place(request):
+            return _send(self._directory.answer(place, request), start_response)
         if asked := route(request.path):
             return _send(self._runtime.answer(asked, request), start_response)
         scope = _SCOPE.search(request.headers.get("Authorization", ""))
-        service = scope[1] if scope else ""
+        service = SIGNED_AS.get(scope[1], scope[1]) if scope else ""
         if refused := self._struck(service, request):
             return _send(refused, start_response)
         if own := self._services.get(service):

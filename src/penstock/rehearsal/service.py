@@ -38,7 +38,8 @@ class Service:
     def __init__(self, name: str, operations: object) -> None:
         self.name, self._operations = name, operations
         self._model = get_service_model(name)
-        self._protocol = self._model.protocol
+        spoken = self._model.metadata.get("protocols", [self._model.protocol])
+        self._protocol = next(each for each in spoken if each in PROTOCOL_PARSERS)
 
     def operation(self, request: Request) -> str:
         """Return the name of what is asked for, such as `CreateEndpoint`; empty if unknown."""

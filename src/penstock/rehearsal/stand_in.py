@@ -2,12 +2,21 @@
 
 import threading
 
+from penstock.rehearsal.addresses.balancing import Balancer
+from penstock.rehearsal.addresses.directory import Directory
+from penstock.rehearsal.addresses.rest import RestApis
 from penstock.rehearsal.caches import Caches
 from penstock.rehearsal.cloud import Cloud
 from penstock.rehearsal.cloudformation.api import CloudFormation
 from penstock.rehearsal.cloudformation.execution import Execution
 from penstock.rehearsal.cloudformation.records import Deck
+from penstock.rehearsal.containers.api import Services
+from penstock.rehearsal.containers.builds import Builds
+from penstock.rehearsal.containers.health import TargetHealth
+from penstock.rehearsal.containers.records import Yard
+from penstock.rehearsal.containers.steering import Steering
 from penstock.rehearsal.control import Control
+from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.inventory import Inventory
 from penstock.rehearsal.pulse import Pulse
 from penstock.rehearsal.runtime.invoking import Runtime
@@ -26,17 +35,24 @@ class StandIn:
         self._inventory = Inventory(cloud, self.estate, self.deck)
         control = Control(cloud, self._inventory.everything)
         control.add("POST", "foreign", self._inventory.plant)
-        scaling = Scaling(cloud, self.estate)
-        self._pulse = Pulse(cloud, self.estate, scaling)
+        scaling, yard = Scaling(cloud, self.estate), Yard()
+        self._steering, self._functions = Steering(cloud, yard), Functions(cloud)
+        self._pulse = Pulse(cloud, self.estate, scaling, self._functions)
+        apis = RestApis(cloud, self._functions)
+        directory = Directory(cloud, Balancer(cloud, yard), apis)
+        control.add("GET", "addresses", directory.everything)
         services = (
             Service("application-autoscaling", scaling),
+            Service("codebuild", Builds(cloud)),
+            Service("ecs", Services(cloud, yard, self._steering)),
             Service("elasticache", Caches(cloud)),
+            Service("elbv2", TargetHealth(yard)),
             Service("sagemaker", ControlPlane(cloud, self.estate)),
             Service(
                 "cloudformation", CloudFormation(cloud, self.deck, Execution(cloud, self.deck))
             ),
         )
-        front = Front(cloud, services, Runtime(cloud, self.estate), control)
+        front = Front(cloud, services, Runtime(cloud, self.estate), control, directory)
         self._server = listen(front, port)
         cloud.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -52,6 +68,8 @@ class StandIn:
     def stop(self) -> None:
         """End the engines, then the server."""
         self._pulse.stop()
+        self._steering.stop()
+        self._functions.stop()
         for endpoint in list(self.estate.endpoints.values()):
             for variant in endpoint.variants.values():
                 variant.copies.stop()

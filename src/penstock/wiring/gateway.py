@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 
 
 def run_gateway(settings_path: Path) -> int:
-    """Serve a gateway until it is told to stop; returns the exit code."""
-    from penstock.gateway.settings import read_settings
+    """Serve a gateway until it is told to stop; returns the exit code.
 
-    server = make_gateway(read_settings(settings_path))
+    `PENSTOCK_LISTEN` (`host:port`) goes before what the settings say.
+    """
+    from penstock.gateway.settings import listening_at, read_settings
+
+    settings = read_settings(settings_path)
+    if place := os.environ.get("PENSTOCK_LISTEN"):
+        settings = listening_at(settings, place)
+    server = make_gateway(settings)
     _settle_garbage()
     return 0 if server.run() else 1
 

@@ -179,13 +179,7 @@ class Endpoints:
             copies = Copies(folder)
             into[name] = Variant(name, spec, count, copies, count)
             if spec.get("ModelName"):
-                place = Place(
-                    name=endpoint.name,
-                    what=f"primary container for production variant {name}",
-                    group=f"/aws/sagemaker/Endpoints/{endpoint.name}",
-                    stream=name,
-                )
-                self._launcher.launch(place, copies, count)
+                self._launcher.launch(_place(endpoint, name), copies, count)
 
     def _resize(self, endpoint: Endpoint, wishes: dict[str, int]) -> None:
         self._cloud.clock.sleep(RESIZE_S)
@@ -195,7 +189,9 @@ class Endpoints:
             if count > variant.instances and self._cloud.faults.take("capacity"):
                 endpoint.failure = "InsufficientInstanceCapacity"
                 continue
-            if variant.spec.get("ModelName") and not variant.copies.resize(count):
+            place = _place(endpoint, name)
+            served = variant.spec.get("ModelName")
+            if served and not self._launcher.resize(place, variant.copies, count):
                 continue
             variant.instances = count
         endpoint.status, endpoint.modified = "InService", now()
@@ -205,6 +201,15 @@ class Endpoints:
         self._cloud.clock.sleep(DELETE_S)
         self._estate.endpoints.pop(endpoint.name, None)
         self._estate.tags.pop(endpoint.arn, None)
+
+
+def _place(endpoint: Endpoint, variant: str) -> Place:
+    return Place(
+        name=endpoint.name,
+        what=f"primary container for production variant {variant}",
+        group=f"/aws/sagemaker/Endpoints/{endpoint.name}",
+        stream=variant,
+    )
 
 
 def _describe(variant: Variant) -> Parameters:

@@ -1,7 +1,5 @@
 """What it takes for engines to come up behind SageMaker: instances, files, a healthy container."""
 
-import contextlib
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +68,8 @@ class Launcher:
             self.write_log(place, ("ERROR exec /usr/bin/serve: no such file",))
             raise LaunchFailed(_unhealthy(place))
         clock.sleep(PING_S)
-        if not copies.resize(count):
-            self.write_log(place, _lines(copies.folder))
+        if not self.resize(place, copies, count):
             raise LaunchFailed(_unhealthy(place))
-        self.write_log(place, _lines(copies.folder))
 
     def fetch(self, url: str, folder: Path) -> Path:
         """Download an `s3://` artifact and unpack it; raises LaunchFailed."""
@@ -92,17 +88,14 @@ class Launcher:
 
     def write_log(self, place: Place, lines: Any) -> None:
         """Write lines to the container's stream in CloudWatch Logs."""
-        logs = self._cloud.client("logs")
-        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-            logs.create_log_group(logGroupName=place.group)
-        stream = f"{place.stream}/i-{unique(17)}"
-        logs.create_log_stream(logGroupName=place.group, logStreamName=stream)
-        at = int(time.time() * 1000)
-        events = [{"timestamp": at, "message": line} for line in lines if line]
-        if events:
-            logs.put_log_events(
-                logGroupName=place.group, logStreamName=stream, logEvents=events[-100:]
-            )
+        self._cloud.lines.write(place.group, f"{place.stream}/i-{unique(17)}", list(lines))
+
+    def resize(self, place: Place, copies: Copies, count: int) -> bool:
+        """Start or end engines until there are `count`, and follow what they write."""
+        good = copies.resize(count)
+        for log in copies.logs:
+            self._cloud.lines.follow(log, place.group, f"{place.stream}/i-{unique(17)}")
+        return good
 
 
 def _unhealthy(place: Place) -> str:
@@ -110,8 +103,3 @@ def _unhealthy(place: Place) -> str:
         f"The {place.what} did not pass the ping health check. Please check CloudWatch logs for "
         "this endpoint."
     )
-
-
-def _lines(folder: Path) -> list[str]:
-    files = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime)
-    return files[-1].read_text(errors="replace").splitlines() if files else []

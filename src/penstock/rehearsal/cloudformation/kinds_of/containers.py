@@ -1,10 +1,24 @@
 """ECR, CodeBuild, ECS, load balancers, certificates."""
 
-from penstock.rehearsal.cloudformation.kinds import Api, Properties, Scene
+import json
+
+from penstock.rehearsal.cloudformation.kinds import (
+    Api,
+    Properties,
+    ResourceFailed,
+    Scene,
+)
 from penstock.rehearsal.cloudformation.records import Made
+
+POLL_S, STABLE_S = 5.0, 3 * 3600.0
+"""How often a service is looked at, and how long it may take to become steady."""
 
 
 def _settle_repository(scene: Scene, made: Made) -> None:
+    if policy := made.properties.get("RepositoryPolicyText"):
+        scene.client("ecr").set_repository_policy(
+            repositoryName=made.physical_id, policyText=json.dumps(policy)
+        )
     if policy := made.properties.get("LifecyclePolicy", {}).get("LifecyclePolicyText"):
         scene.client("ecr").put_lifecycle_policy(
             repositoryName=made.physical_id, lifecyclePolicyText=policy
@@ -28,14 +42,42 @@ def _amend_cluster(scene: Scene, made: Made, wish: Properties) -> None:
 
 
 def _service_up(scene: Scene, made: Made) -> None:
+    """Wait for the deployment: CloudFormation is done when the service is steady."""
     made.attributes.setdefault("ServiceArn", made.physical_id)
     made.attributes["Name"] = made.physical_id.rpartition("/")[2]
+    until_s = scene.cloud.clock() + STABLE_S
+    while scene.cloud.clock() < until_s:
+        service = _service(scene, made)
+        state = service["deployments"][0]["rolloutState"]
+        back = service["taskDefinition"] != made.properties["TaskDefinition"]
+        if state == "FAILED" or (back and state == "COMPLETED"):
+            raise ResourceFailed(
+                "Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'.",
+                made,
+            )
+        if state == "COMPLETED":
+            return
+        scene.cloud.clock.sleep(POLL_S)
+    raise ResourceFailed("Resource timed out waiting for completion", made)
 
 
 def _stop_service(scene: Scene, made: Made) -> None:
     scene.client("ecs").update_service(
         cluster=made.properties["Cluster"], service=made.physical_id, desiredCount=0
     )
+
+
+def _service_gone(scene: Scene, made: Made) -> None:
+    while _service(scene, made)["status"] != "INACTIVE":
+        scene.cloud.clock.sleep(POLL_S)
+
+
+def _service(scene: Scene, made: Made) -> Properties:
+    ecs = scene.client("ecs")
+    found = ecs.describe_services(cluster=made.properties["Cluster"], services=[made.physical_id])[
+        "services"
+    ]
+    return dict(found[0])
 
 
 def _set_attributes(scene: Scene, made: Made) -> None:
@@ -74,7 +116,8 @@ KINDS = {
     "AWS::ECR::Repository": Api(
         "ecr", "create_repository", "=repositoryName",
         {"Arn": "repository.repositoryArn", "RepositoryUri": "repository.repositoryUri"},
-        name="RepositoryName", lower=True, apart=frozenset({"LifecyclePolicy", "EmptyOnDelete"}),
+        name="RepositoryName", lower=True,
+        apart=frozenset({"LifecyclePolicy", "EmptyOnDelete", "RepositoryPolicyText"}),
         after=_settle_repository, before_delete=_empty_repository, update_apart_only=True,
         delete="delete_repository", delete_by={"repositoryName": "@ref"},
     ),
@@ -94,7 +137,7 @@ KINDS = {
     ),
     "AWS::ECS::Service": Api(
         "ecs", "create_service", "service.serviceArn", {"ServiceArn": "service.serviceArn"},
-        name="ServiceName", after=_service_up, before_delete=_stop_service,
+        name="ServiceName", after=_service_up, before_delete=_stop_service, gone=_service_gone,
         update="update_service", delete="delete_service",
         delete_by={"cluster": "=Cluster", "service": "@ref"},
     ),

@@ -1,4 +1,4 @@
-"""Route 53: zones and records."""
+"""Route 53: zones and records. Cloud Map: names inside a network."""
 
 from penstock.rehearsal.cloudformation.kinds import Api, Properties, ResourceFailed, Scene
 from penstock.rehearsal.cloudformation.records import Made
@@ -60,7 +60,27 @@ def _named_once(scene: Scene, wish: Properties) -> Properties:
     return {**wish, "CallerReference": scene.generate(60, lower=True)}
 
 
+def _find_namespace(scene: Scene, made: Made) -> None:
+    """The call answers with an operation; the namespace is there at once."""
+    cloud_map = scene.client("servicediscovery")
+    name = made.properties["Name"]
+    found = [e for e in cloud_map.list_namespaces()["Namespaces"] if e["Name"] == name]
+    told = cloud_map.get_namespace(Id=found[-1]["Id"])["Namespace"]
+    made.physical_id = told["Id"]
+    zone = told.get("Properties", {}).get("DnsProperties", {}).get("HostedZoneId", "")
+    made.attributes |= {"Id": told["Id"], "Arn": told["Arn"], "HostedZoneId": zone}
+
+
 KINDS = {
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": Api(
+        "servicediscovery", "create_private_dns_namespace", "=Name", after=_find_namespace,
+        delete="delete_namespace", delete_by={"Id": "@ref"},
+    ),
+    "AWS::ServiceDiscovery::Service": Api(
+        "servicediscovery", "create_service", "Service.Id",
+        {"Id": "Service.Id", "Arn": "Service.Arn"},
+        delete="delete_service", delete_by={"Id": "@ref"},
+    ),
     "AWS::Route53::HostedZone": Api(
         "route53", "create_hosted_zone", "HostedZone.Id", {"Id": "HostedZone.Id"}, tags="",
         prepare=_named_once, delete="delete_hosted_zone", delete_by={"Id": "@ref"},

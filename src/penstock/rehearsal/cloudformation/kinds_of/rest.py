@@ -35,6 +35,9 @@ def _integrate(scene: Scene, made: Made) -> None:
         client.put_method_response(**where, statusCode=str(each["StatusCode"]))
     if integration := wish.get("Integration"):
         given = {k: v for k, v in integration.items() if k != "IntegrationResponses"}
+        wanted = given.get("ResponseTransferMode", "BUFFERED") == "STREAM"
+        if wanted != given.get("Uri", "").endswith("/response-streaming-invocations"):
+            raise ResourceFailed("Invalid Lambda integration: its URI and transfer mode differ")
         client.put_integration(**where, **{INTEGRATION[k]: v for k, v in given.items()})
         for each in integration.get("IntegrationResponses", ()):
             told = {
