@@ -107,8 +107,11 @@ def test_a_function_answers_behind_key_and_plan(aws: Account) -> None:
     name = aws.outputs(stack)["Name"]
 
     def written() -> bool:
-        events = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")
-        return any("it broke" in each["message"] for each in events["events"])
+        logs, group = aws.client("logs"), f"/aws/lambda/{name}"
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return False
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        return any("it broke" in each["message"] for each in events)
 
     wait_for(written)
     said_often = [httpx.get(f"{base}/any", headers=key, timeout=60) for _ in range(6)]

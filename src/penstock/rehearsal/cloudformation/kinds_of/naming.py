@@ -1,5 +1,7 @@
 """Route 53: zones and records. Cloud Map: names inside a network."""
 
+import contextlib
+
 from penstock.rehearsal.cloudformation.kinds import Api, Properties, ResourceFailed, Scene
 from penstock.rehearsal.cloudformation.records import Made
 
@@ -71,9 +73,17 @@ def _find_namespace(scene: Scene, made: Made) -> None:
     made.attributes |= {"Id": told["Id"], "Arn": told["Arn"], "HostedZoneId": zone}
 
 
+def _drop_zone(scene: Scene, made: Made) -> None:
+    """Delete the zone of a namespace, which moto leaves."""
+    dns, zone = scene.client("route53"), made.attributes["HostedZoneId"]
+    with contextlib.suppress(dns.exceptions.NoSuchHostedZone):
+        dns.delete_hosted_zone(Id=zone)
+
+
 KINDS = {
     "AWS::ServiceDiscovery::PrivateDnsNamespace": Api(
         "servicediscovery", "create_private_dns_namespace", "=Name", after=_find_namespace,
+        gone=_drop_zone,
         delete="delete_namespace", delete_by={"Id": "@ref"},
     ),
     "AWS::ServiceDiscovery::Service": Api(
