@@ -12,8 +12,8 @@ import boto3
 from botocore.config import Config
 
 from penstock.rehearsal.clock import ScaledClock
-from penstock.rehearsal.containers.images import Images
 from penstock.rehearsal.faults import Faults
+from penstock.rehearsal.images import Images
 from penstock.rehearsal.lines import Lines
 from penstock.rehearsal.metrics import Metrics
 

@@ -17,7 +17,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from penstock.rehearsal.cloud import Cloud, now, unique
-from penstock.rehearsal.containers.images import copied, read_dockerfile
+from penstock.rehearsal.images import copied, read_dockerfile
 from penstock.rehearsal.refusals import AwsError, invalid
 
 Parameters = dict[str, Any]
