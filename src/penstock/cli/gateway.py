@@ -1,4 +1,4 @@
-"""`python -m penstock.cli.gateway --settings FILE`: one gateway process.
+"""`python -m penstock.cli.gateway --settings FILE`: one gateway process; `s3://...` in AWS.
 
 Started by `penstock up` and by containers. It goes past Typer, because it must serve within
 fractions of a second.
@@ -7,7 +7,6 @@ fractions of a second.
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from penstock.ground.errors import PenstockError
 from penstock.wiring.gateway import run_gateway
@@ -16,7 +15,7 @@ from penstock.wiring.gateway import run_gateway
 def main() -> int:
     """Serve until told to stop; returns the exit code."""
     parser = argparse.ArgumentParser(prog="penstock gateway", description=__doc__)
-    parser.add_argument("--settings", type=Path, required=True, help="JSON settings file")
+    parser.add_argument("--settings", required=True, help="JSON settings file, or s3://BUCKET/KEY")
     arguments = parser.parse_args()
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"

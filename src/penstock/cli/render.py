@@ -13,7 +13,8 @@ from penstock.manifest.loader import load as load_manifest
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.deployer_policy import deployer_policy
 from penstock.targets.sagemaker.handbook import Place, handbook, pretty, upload_bytes
-from penstock.targets.sagemaker.stacks import Emitted, Observed, emit
+from penstock.targets.sagemaker.stacks import Emitted, Observed
+from penstock.wiring.cloud import emit_stacks
 
 ManifestFile = Annotated[
     Path | None,
@@ -37,7 +38,7 @@ def command(
     """Write templates that deploy with the AWS CLI alone, or print the deployer's IAM policy."""
     manifest = load_manifest(manifest_file)
     region = manifest.target.region or os.environ.get("AWS_REGION") or HOME_REGION
-    emitted = emit(manifest, Observed(region), hub_cache())
+    emitted = emit_stacks(manifest, Observed(region), hub_cache())
     templates = (emitted.base.template, emitted.main.template)
     policy = deployer_policy(manifest.name, templates, passed_role(manifest))
     if iam:

@@ -225,6 +225,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None: nothing is audited."""
     admin: str | None = None
     """SHA-256 of the key of the admin API, in hex."""
+    admin_env: str | None = None
+    """Environment variable with that key itself, where nobody knows it beforehand."""
     breaker: BreakerSettings = BreakerSettings()
     key_sources: KeySourceSettings = KeySourceSettings()
     metrics_open: bool = True

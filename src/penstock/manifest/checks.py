@@ -13,6 +13,7 @@ from penstock.manifest.customer_checks import (
 )
 from penstock.manifest.fields import Path
 from penstock.manifest.flaws import NO_URL, Flaw, http_url, unknown_name
+from penstock.manifest.front_checks import check_front, check_network
 from penstock.manifest.model import BUILT_IN_TOOLS, SHIPPED_MODEL, Manifest
 from penstock.manifest.routing_checks import check_models, check_routes
 from penstock.manifest.target_checks import check_target
@@ -72,6 +73,8 @@ def check(manifest: Manifest) -> list[Flaw]:
         check_cache,
         check_audit,
         check_target,
+        check_front,
+        check_network,
         _load,
         _addresses,
         _times,

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.manifest.archive import Audit, Cache
+from penstock.manifest.front import Front
 from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
 from penstock.manifest.routing import Breaker, OtherModel, Way
@@ -261,6 +262,10 @@ class Manifest(Section):
     """The load to plan for."""
     target: Target = Field(default=Target(), examples=[{"kind": "local"}])
     """Where it runs."""
+    front: Front = Field(default=Front(), examples=[{"kind": "gateway"}])
+    """What clients speak to, before the endpoint; on `target.kind: sagemaker`."""
+    ui: Literal["none", "open-webui"] = "none"
+    """Chat in the browser; it needs `front.kind: gateway`."""
     scale: Scale = Field(default=Scale(), examples=[{"min": 1, "max": 4}])
     """How many copies run."""
     adapters: dict[Name, str] = Field(

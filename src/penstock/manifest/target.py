@@ -10,8 +10,12 @@ from penstock.manifest.section import Section
 _ARN = r"^arn:aws[a-z-]*:"
 RoleArn = Annotated[str, Field(pattern=_ARN + r"iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$")]
 """The ARN of an IAM role."""
-KeyArn = Annotated[str, Field(pattern=_ARN + r"kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
-"""The ARN of a KMS key."""
+OWN_KEY = "own"
+"""`target.kms_key` where a key is to be made."""
+KeyArn = Annotated[
+    str, Field(pattern=r"^(own|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)$")
+]
+"""The ARN of a KMS key, or `own`."""
 ResourceName = Annotated[
     str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")
 ]
@@ -19,12 +23,40 @@ ResourceName = Annotated[
 
 
 class Network(Section):
-    """An existing network that SageMaker's containers are attached to."""
+    """The network that SageMaker's containers and the front stand in."""
 
     subnets: tuple[str, ...] = Field(default=(), examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]])
-    """Subnets; none means SageMaker's own network, or that of the domain."""
+    """Existing subnets; none means SageMaker's own network, or that of the domain."""
     security_groups: tuple[str, ...] = Field(default=(), examples=[["sg-0a1b2c3d"]])
-    """Security groups; they go with subnets."""
+    """Security groups of SageMaker's containers; they go with subnets."""
+    vpc: str | None = Field(default=None, pattern=r"^vpc-[a-z0-9]+$", examples=["vpc-0a1b2c3d"])
+    """Network that the subnets lie in; a front needs to know."""
+    public_subnets: tuple[str, ...] = Field(
+        default=(), examples=[["subnet-1a2b3c4d", "subnet-5e6f7a8b"]]
+    )
+    """Existing subnets for a load balancer that is reached from the internet."""
+    own: bool = False
+    """Whether a network is made, with private subnets in two zones, and all stands in there. A
+    front makes itself one where nothing else is given."""
+    egress: Literal["nat", "endpoints"] = "nat"
+    """How the private subnets of a network that is made reach out: `nat` to the internet;
+    `endpoints` to the services of AWS alone."""
+    cidr: str = Field(default="10.78.0.0/16", pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/(1[6-9]|20)$")
+    """Addresses of a network that is made."""
+
+
+class Update(Section):
+    """How a new model or setting takes the place of the former."""
+
+    policy: Literal["all_at_once", "canary", "linear", "rolling"] = "all_at_once"
+    """`all_at_once`, `canary` and `linear` bring up a second fleet first; `rolling` changes the
+    machines step by step. Each goes back by itself when the alarm on errors goes off."""
+    percent: int = Field(default=10, ge=5, le=50)
+    """Share of the machines in the first step (`canary`) or in each (`linear`, `rolling`)."""
+    wait_s: int = Field(default=300, ge=0, le=3600)
+    """How long errors are watched for after each step, seconds."""
+    alarms: tuple[str, ...] = Field(default=(), max_length=9, examples=[["checkout-errors"]])
+    """Alarms of CloudWatch, by name, that undo it too."""
 
 
 class Target(Section):
@@ -49,7 +81,9 @@ class Target(Section):
     )
     """Execution role to use; none means that of the domain, or one made for this stack."""
     network: Network = Field(default=Network(), examples=[{"subnets": ["subnet-0a1b2c3d"]}])
-    """An existing network that SageMaker's containers are attached to."""
+    """The network that SageMaker's containers and the front stand in."""
+    update: Update = Field(default=Update(), examples=[{"policy": "canary"}])
+    """How a new model or setting takes the place of the former."""
     image: str | None = Field(
         default=None,
         min_length=1,
@@ -75,7 +109,7 @@ class Target(Section):
         default=None,
         examples=["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     )
-    """KMS key that encrypts the bucket and the machines' volumes; none means AWS's own keys."""
+    """KMS key that encrypts all that is kept; `own`: one is made; none means AWS's own keys."""
     alarm_email: str | None = Field(
         default=None, pattern=r"^[^@\s]+@[^@\s]+$", examples=["ops@example.com"]
     )

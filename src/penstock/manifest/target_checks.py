@@ -10,6 +10,7 @@ SAGEMAKER_ONLY = (
     "domain",
     "role",
     "network",
+    "update",
     "image",
     "inference_ami",
     "hub_token",
@@ -70,6 +71,7 @@ def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:
     if bool(target.network.subnets) != bool(target.network.security_groups):
         what = "target.network has subnets or security groups, and not both"
         yield Flaw(("target", "network"), what, "Give both: SageMaker takes them together.")
+    yield from _update(manifest, mode)
     if target.usd_per_month and not target.alarm_email:
         what = "target.usd_per_month has no effect: nobody is told"
         yield Flaw(("target", "usd_per_month"), what, "Set target.alarm_email.")
@@ -85,3 +87,24 @@ def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:
             what = f"the adapter '{name}' is not in S3: an inference component loads one .tar.gz"
             fix = "Pack its files at the root of a .tar.gz and name its s3:// URI."
             yield Flaw(("adapters", name), what, fix)
+
+
+def _update(manifest: Manifest, mode: str) -> Iterator[Flaw]:
+    """How SageMaker can change what runs."""
+    update, path = manifest.target.update, ("target", "update")
+    moved = sorted(update.model_fields_set)
+    if mode == "serverless" and moved:
+        what = "target.update has no effect on target.mode serverless"
+        yield Flaw(path, what, "Remove it: SageMaker changes these by itself.")
+    if mode == "components" and update.policy in ("canary", "linear"):
+        what = f"inference components know no {update.policy} update: they change copy by copy"
+        yield Flaw((*path, "policy"), what, "Remove it, or set policy: rolling.")
+    if update.policy == "rolling" and mode in ("realtime", "async") and manifest.scale.min < 2:
+        what = "a rolling update needs two machines: at most half of them change at a time"
+        yield Flaw((*path, "policy"), what, "Set scale.min: 2, or another policy.")
+    if update.policy == "linear" and update.percent < 10:
+        what = "a linear update moves at least 10 % of the traffic at a time"
+        yield Flaw((*path, "percent"), what, "Raise it.", "percent: 10")
+    if update.policy == "all_at_once" and "percent" in moved:
+        what = "target.update.percent has no effect on target.update.policy all_at_once"
+        yield Flaw((*path, "percent"), what, "Remove it.")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prometheus_client import CollectorRegistry
 
     from penstock.gateway.audit_office import AuditOffice
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 _EXTRA = "Install it: pip install 'penstock[audit]'"
 
 
-def audit_settings(manifest: Manifest, home: Path) -> AuditSettings | None:
+def audit_settings(
+    manifest: Manifest, home: Path, known: Mapping[str, str] | None = None
+) -> AuditSettings | None:
     """Return what the gateway is told of the audit; none where there is none.
+
+    `known` are the variables that it will have, where those are not ours.
 
     Raises:
         UserError: the reference to its key has no value.
@@ -40,7 +46,7 @@ def audit_settings(manifest: Manifest, home: Path) -> AuditSettings | None:
     is_bucket = told.to.startswith("s3://")
     key = parse(told.key) if told.key else None
     if key is not None:
-        key.resolve(os.environ)
+        key.resolve(os.environ if known is None else known)
     return AuditSettings(
         folder=str(home / "audit") if is_bucket else str(Path(told.to).resolve()),
         bucket=told.to if is_bucket else None,

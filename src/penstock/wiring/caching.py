@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 _MIN_KEY_BYTES = 32
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prometheus_client import CollectorRegistry
 
     from penstock.gateway.caching import Caching
@@ -16,8 +18,13 @@ if TYPE_CHECKING:
     from penstock.registry.cache.stored import AnswerStore
 
 
-def cache_settings(manifest: Manifest) -> CacheSettings | None:
-    """Return what the gateway is told of the cache; none where nothing is kept."""
+def cache_settings(
+    manifest: Manifest, known: Mapping[str, str] | None = None
+) -> CacheSettings | None:
+    """Return what the gateway is told of the cache; none where nothing is kept.
+
+    `known` are the variables that it will have, where those are not ours.
+    """
     import os
 
     from penstock.gateway.settings import CacheSettings
@@ -28,7 +35,7 @@ def cache_settings(manifest: Manifest) -> CacheSettings | None:
         return None
     key = parse(told.key) if told.key else None
     if key is not None:
-        key.resolve(os.environ)
+        key.resolve(os.environ if known is None else known)
     return CacheSettings(
         store=told.store,
         models=told.models,

@@ -39,5 +39,8 @@ def open_deployer(
     except ImportError:
         fix = "Install it: pip install 'penstock[aws]'"
         raise MachineError("AWS is asked by boto3", fix=fix) from None
+    from penstock.wiring.cloud import gateway_files
+
     with Account(manifest.target.region) as account:
-        yield Deployer(account, manifest, hub_cache, keep_wreck=keep_wreck)
+        gateway = gateway_files(manifest, account.region)
+        yield Deployer(account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway)

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from penstock.registry.office import Office
 
 
-def run_gateway(settings_path: Path) -> int:
+def run_gateway(settings_place: str) -> int:
     """Serve a gateway until it is told to stop; returns the exit code.
 
-    `PENSTOCK_LISTEN` (`host:port`) goes before what the settings say.
+    `settings_place` is a path, or `s3://BUCKET/KEY`. `PENSTOCK_LISTEN` (`host:port`) goes before
+    what the settings say.
     """
-    from penstock.gateway.settings import listening_at, read_settings
+    from penstock.gateway.settings import listening_at
+    from penstock.wiring.settings_place import read_from
 
-    settings = read_settings(settings_path)
+    settings = read_from(settings_place)
     if place := os.environ.get("PENSTOCK_LISTEN"):
         settings = listening_at(settings, place)
     server = make_gateway(settings)

@@ -48,13 +48,13 @@ def local_stack(
     from penstock.wiring.routing import with_routes
 
     launches, served, url = _engines(manifest)
-    tenants = _tenants(manifest, tools)
+    tenants = tenant_settings(manifest, tools)
     secrets = {tenant.name: keys.new_secret() for tenant in tenants}
     admin = keys.new_secret()
     gateway = manifest.gateway
     listen = gateway.port or free_port(gateway.host)
     engines = with_hours(_engine_settings(manifest, launches, url), manifest.prices.get(served))
-    settings = _settings(manifest, engines, served, tenants, secrets)
+    settings = gateway_settings(manifest, engines, served, tenants, secrets)
     settings = msgspec.structs.replace(
         settings,
         port=listen,
@@ -144,7 +144,7 @@ def _vllm_engines(manifest: Manifest, count: int) -> tuple[Launch, ...]:
     return tuple(vllm_launch(manifest, facts, host, free_port()) for _ in range(count))
 
 
-def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSettings, ...]:
+def tenant_settings(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSettings, ...]:
     """Return the tenants; without any in the manifest, one that may use everything.
 
     That one is granted the built-in tools only where the shipped model is served, which was made
@@ -188,13 +188,14 @@ def _tenants(manifest: Manifest, tools: Sequence[str] | None) -> tuple[TenantSet
     )
 
 
-def _settings(
+def gateway_settings(
     manifest: Manifest,
     engines: tuple[EngineSettings, ...],
     served: str,
     tenants: Sequence[TenantSettings],
     secrets: dict[str, str],
 ) -> Settings:
+    """Return what any gateway of a manifest is told; `secrets` are keys by tenant."""
     from penstock.chat.tools.from_manifest import tool_fields
     from penstock.gateway.settings import KeySettings, Settings, ToolSettings, TracingSettings
     from penstock.registry import keys
@@ -288,7 +289,7 @@ def _context(manifest: Manifest) -> int | None:
     from penstock.manifest.model import SHIPPED_MODEL
 
     source = manifest.model.id
-    if manifest.runs_elsewhere:
+    if manifest.runs_elsewhere or source.startswith("s3://"):
         return None
     if source == SHIPPED_MODEL:
         source = str(files("penstock.engines.embedded") / "model")

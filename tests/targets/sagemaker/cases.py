@@ -1,12 +1,14 @@
 """Manifests over every combination that has templates, and how those are written down."""
 
 import json
+from functools import cache
 from typing import Any
 
 from penstock.manifest.checks import check
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.stack import DomainFacts
-from penstock.targets.sagemaker.stacks import Emitted, Observed, emit
+from penstock.targets.sagemaker.stacks import Emitted, Observed
+from penstock.wiring.cloud import emit_stacks
 
 ADAPTERS = {"org-a": "s3://adapters/org-a.tar.gz", "org.b": "s3://adapters/org-b.tar.gz"}
 ROLE = "arn:aws:iam::123456789012:role/sagemaker-execution"
@@ -14,8 +16,17 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890
 TOKEN = "${secret:arn:aws:secretsmanager:us-east-1:123456789012:secret:hf-AbCdEf}"
 NETWORK = {"subnets": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_groups": ["sg-0a1b2c3d"]}
 DOMAIN = DomainFacts(
-    "d-abcdef123456", "vpc-1", ("subnet-0a1b2c3d",), ("sg-0a1b2c3d",), f"{ROLE}-of-domain"
+    "d-abcdef123456",
+    "vpc-1",
+    ("subnet-0a1b2c3d", "subnet-4e5f6a7b"),
+    ("sg-0a1b2c3d",),
+    f"{ROLE}-of-domain",
 )
+SECRET = "${{secret:arn:aws:secretsmanager:us-east-1:123456789012:secret:{}-AbCdEf}}"
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd-12ab-34cd-56ef-1234567890ab"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/gateway:1"
+HTTPS = {"kind": "gateway", "domain": "chat.example.com", "zone": "Z0123456789ABCDEFGHIJ"}
+INSIDE = {"kind": "gateway", "plain_http": True, "internal": True}
 UPDOWN, ASLEEP = {"min": 1, "max": 4}, {"min": 0, "max": 2}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -70,6 +81,61 @@ CASES: dict[str, dict[str, Any]] = {
     "async-asleep": {"target": {"mode": "async", "kms_key": KEY}, "scale": ASLEEP},
     "async-lmi": {"target": {"mode": "async"}, "engine": {"kind": "lmi", "max_sequences": 8}},
     "async-domain": {"target": {"mode": "async", "domain": DOMAIN.id}},
+    "realtime-network": {"target": {"network": {"own": True}, "kms_key": "own"}},
+    "realtime-canary": {
+        "target": {"update": {"policy": "canary", "percent": 25, "alarms": ["checkout"]}},
+        "scale": {"min": 2, "max": 2},
+    },
+    "realtime-linear": {"target": {"update": {"policy": "linear", "wait_s": 60}}},
+    "realtime-rolling": {
+        "target": {"update": {"policy": "rolling", "percent": 50}},
+        "scale": {"min": 2, "max": 4},
+    },
+    "components-rolling": {
+        "target": {"mode": "components", "update": {"policy": "rolling", "wait_s": 30}}
+    },
+    "gateway": {"front": HTTPS},
+    "gateway-managed": {
+        "front": HTTPS | {"state": "managed", "tasks_min": 2, "tasks_max": 6, "waf": True},
+        "ui": "open-webui",
+        "target": {
+            "mode": "components",
+            "kms_key": "own",
+            "alarm_email": "ops@example.com",
+            "network": {"own": True, "egress": "endpoints"},
+        },
+        "model": {"id": "s3://models/mine/"},
+        "adapters": ADAPTERS,
+        "scale": ASLEEP,
+        "tenants": {"org-a": {"models": ["org-a"], "usd_per_month": 200}, "org.b": {}},
+        "prices": {"mine": {"prompt": 0.5, "completion": 1.5}},
+    },
+    "gateway-given": {
+        "front": INSIDE | {"state": "given", "image": IMAGE, "tasks_max": 3},
+        "registry": {"url": SECRET.format("db"), "counters": SECRET.format("valkey")},
+        "target": {"network": NETWORK | {"vpc": "vpc-0a1b2c3d"}},
+        "audit": {"to": "s3://audit/here", "kms_key": "alias/audit"},
+        "tools": {
+            "crm": {"mcp": "https://crm.example.com:8443/mcp", "secret": SECRET.format("c")}
+        },
+        "turns": {"key": SECRET.format("turns")},
+    },
+    "gateway-domain": {
+        "front": INSIDE,
+        "target": {"domain": DOMAIN.id, "kms_key": KEY},
+        "ui": "open-webui",
+    },
+    "gateway-certificate": {
+        "front": {"kind": "gateway", "domain": "chat.example.com", "certificate": CERTIFICATE},
+        "engine": {"kind": "lmi"},
+    },
+    "rest": {"front": {"kind": "rest"}},
+    "rest-components": {
+        "front": {"kind": "rest", "waf": True, "size": "large"},
+        "target": {"mode": "components", "kms_key": KEY},
+        "adapters": ADAPTERS,
+        "tenants": {"org-a": {"requests_per_second": 5, "burst": 10}, "org.b": {}},
+    },
 }
 
 
@@ -84,15 +150,19 @@ def manifest_of(**sections: Any) -> Manifest:
     return manifest
 
 
+@cache
 def emitted(name: str) -> Emitted:
     """The stacks of a case."""
     manifest = manifest_of(**CASES[name])
     domain = DOMAIN if manifest.target.domain else None
-    return emit(manifest, Observed("us-east-1", domain=domain))
+    return emit_stacks(manifest, Observed("us-east-1", domain=domain))
 
 
 def written(stacks: Emitted) -> str:
-    """Both templates with a line for each resource, parameter and output."""
+    """Both templates with a line for each resource, parameter and output.
+
+    What the gateway's package and settings contain is another matter: their digests are left out.
+    """
     lines = []
     for stack in (stacks.base, stacks.main):
         lines.append(f"{stack.name} {json.dumps(dict(stack.parameters))}")
@@ -100,4 +170,10 @@ def written(stacks: Emitted) -> str:
             if isinstance(entries, dict):
                 lines += [f"{section} {name}: {json.dumps(entries[name])}" for name in entries]
     lines += [f"upload {upload.key}" for upload in stacks.uploads]
-    return "\n".join(lines) + "\n"
+    lines += [f"image {build.tag} of {build.source}" for build in stacks.builds]
+    text = "\n".join(lines) + "\n"
+    for upload in stacks.uploads:
+        _, digest, file = upload.key.split("/")
+        if file in ("gateway.json", "gateway.zip"):
+            text = text.replace(digest, f"({file})")
+    return text

@@ -17,6 +17,13 @@ from penstock.manifest.model import Manifest
 from penstock.targets.sagemaker.handbook import upload_bytes
 from penstock.targets.sagemaker.stacks import Observed, emit
 
+UNTAGGED = {
+    *("Alias", "BucketPolicy", "Budget", "Deployment", "Method", "MountTarget", "Permission"),
+    *("RecordSet", "Resource", "Route", "ScalingPolicy", "SecurityGroupEgress"),
+    *("SecurityGroupIngress", "SubnetRouteTableAssociation", "Subscription", "UsagePlanKey"),
+    *("VPCGatewayAttachment", "WebACLAssociation"),
+}
+"""What AWS knows no tags of."""
 NAMES = {"SageMakerIntegrationMode", "EndpointName", "Region", "DashboardUrl", "CurlExample"}
 
 
@@ -36,12 +43,13 @@ def test_endpoint_configurations_have_no_name_and_clients_an_address(name: str) 
 
 @pytest.mark.parametrize("name", CASES)
 def test_everything_that_can_be_tagged_is(name: str) -> None:
-    untagged = {"BucketPolicy", "Budget", "ScalingPolicy", "Subscription"}
     for stack in (emitted(name).base, emitted(name).main):
         every: Any = stack.template["Resources"]
         for each in every.values():
-            tags = each["Properties"].get("Tags", [])
-            assert tags or each["Type"].rpartition(":")[2] in untagged, each["Type"]
+            given = each["Properties"]
+            names = ("Tags", "FileSystemTags", "AccessPointTags")
+            tags: Any = next((given[name] for name in names if name in given), [])
+            assert tags or each["Type"].rpartition(":")[2] in UNTAGGED, each["Type"]
             assert not tags or {"Key": "penstock:deployment", "Value": "support-bot"} in tags
 
 

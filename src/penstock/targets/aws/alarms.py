@@ -17,7 +17,7 @@ class Watch:
     about: str
     namespace: str
     metric: str
-    dimensions: Mapping[str, str]
+    dimensions: Mapping[str, object]
     statistic: str
     threshold: float
     minutes: int = 3

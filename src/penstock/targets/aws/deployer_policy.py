@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from penstock.ground.errors import PenstockError
+from penstock.targets.aws.deployer_needs import NEEDS
 from penstock.targets.aws.roles import Statement, allow, document
 
 NAME_PIECE = 24
 """How many letters of a stack's name CloudFormation puts into names that may have 64 at most."""
+SHORT = ("ecr", "ecs", "elasticache", "elasticloadbalancing", "iam", "lambda", "rds", "s3")
+"""Services with such names."""
 
 
 def deployer_policy(
@@ -24,11 +27,32 @@ def deployer_policy(
     if unknown:
         raise PenstockError(f"no permissions are known for {', '.join(unknown)}")
     stack = f"penstock-{name}"
-    statements = [_stacks(stack), *(_statement(stack, *NEEDS[kind]) for kind in types)]
+    needs = dict.fromkeys(need for kind in types for need in NEEDS[kind])
+    statements = [_stacks(stack), *_together(_statement(stack, *need) for need in needs)]
     if role is not None:
         passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         statements.append(allow(["iam:PassRole"], [role], passed))
     return document(statements)
+
+
+def _together(statements: Iterable[Statement]) -> list[Statement]:
+    """As few statements as say the same: one for each resource, then one for each set of actions.
+
+    A managed policy of AWS has 6,144 characters at most, an inline one of a role 10,240.
+    """
+    by_resource: dict[str, list[str]] = {}
+    for statement in statements:
+        (resource,), actions = _texts(statement, "Resource"), _texts(statement, "Action")
+        by_resource.setdefault(resource, []).extend(actions)
+    by_actions: dict[tuple[str, ...], list[str]] = {}
+    for resource, actions in by_resource.items():
+        by_actions.setdefault(tuple(dict.fromkeys(actions)), []).append(resource)
+    return [allow(actions, resources) for actions, resources in by_actions.items()]
+
+
+def _texts(statement: Statement, name: str) -> list[str]:
+    found = statement[name]
+    return [str(each) for each in found] if isinstance(found, list) else []
 
 
 def _types(template: Mapping[str, object]) -> list[str]:
@@ -50,8 +74,9 @@ def _stacks(stack: str) -> Statement:
 
 
 def _statement(stack: str, service: str, actions: str, resource: str) -> Statement:
-    short = service in ("iam", "s3")
+    short = service in SHORT
     where = resource.replace("STACK", stack[:NAME_PIECE] if short else stack)
+    where = where.replace("DEPLOYMENT", stack.removeprefix("penstock-"))
     arn = where if where == "*" or where.startswith("arn:") else _arn(service, where)
     return allow([f"{service}:{action}" for action in actions.split()], [arn])
 
@@ -62,85 +87,3 @@ def _arn(service: str, resource: str) -> str:
     if service == "s3":
         return f"arn:aws:s3:::{resource}"
     return f"arn:aws:{service}:*:*:{resource}"
-
-
-NEEDS = {
-    "AWS::ApplicationAutoScaling::ScalableTarget": (
-        "application-autoscaling",
-        "RegisterScalableTarget DeregisterScalableTarget DescribeScalableTargets TagResource "
-        "UntagResource ListTagsForResource",
-        "*",
-    ),
-    "AWS::ApplicationAutoScaling::ScalingPolicy": (
-        "application-autoscaling",
-        "PutScalingPolicy DeleteScalingPolicy DescribeScalingPolicies",
-        "*",
-    ),
-    "AWS::Budgets::Budget": (
-        "budgets",
-        "ModifyBudget ViewBudget",
-        "arn:aws:budgets::*:budget/*",
-    ),
-    "AWS::CloudWatch::Alarm": (
-        "cloudwatch",
-        "PutMetricAlarm DeleteAlarms DescribeAlarms TagResource UntagResource ListTagsForResource",
-        "alarm:STACK*",
-    ),
-    "AWS::CloudWatch::Dashboard": (
-        "cloudwatch",
-        "PutDashboard DeleteDashboards GetDashboard TagResource",
-        "arn:aws:cloudwatch::*:dashboard/STACK*",
-    ),
-    "AWS::IAM::Role": (
-        "iam",
-        "CreateRole DeleteRole GetRole GetRolePolicy PutRolePolicy DeleteRolePolicy "
-        "UpdateAssumeRolePolicy TagRole UntagRole PassRole",
-        "role/STACK*",
-    ),
-    "AWS::S3::Bucket": (
-        "s3",
-        "CreateBucket DeleteBucket ListBucket GetObject PutObject DeleteObject "
-        "GetBucketTagging PutBucketTagging PutEncryptionConfiguration "
-        "PutBucketPublicAccessBlock PutBucketOwnershipControls PutLifecycleConfiguration",
-        "STACK*",
-    ),
-    "AWS::S3::BucketPolicy": (
-        "s3",
-        "GetBucketPolicy PutBucketPolicy DeleteBucketPolicy",
-        "STACK*",
-    ),
-    "AWS::SNS::Topic": (
-        "sns",
-        "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource "
-        "ListTagsForResource",
-        "STACK*",
-    ),
-    "AWS::SNS::Subscription": (
-        "sns",
-        "Subscribe Unsubscribe GetSubscriptionAttributes",
-        "STACK*",
-    ),
-    "AWS::SageMaker::Endpoint": (
-        "sagemaker",
-        "CreateEndpoint UpdateEndpoint DeleteEndpoint DescribeEndpoint AddTags ListTags "
-        "DeleteTags UpdateEndpointWeightsAndCapacities InvokeEndpoint",
-        "endpoint/STACK*",
-    ),
-    "AWS::SageMaker::EndpointConfig": (
-        "sagemaker",
-        "CreateEndpointConfig DeleteEndpointConfig DescribeEndpointConfig AddTags",
-        "endpoint-config/*",
-    ),
-    "AWS::SageMaker::InferenceComponent": (
-        "sagemaker",
-        "CreateInferenceComponent UpdateInferenceComponent DeleteInferenceComponent "
-        "DescribeInferenceComponent UpdateInferenceComponentRuntimeConfig AddTags",
-        "inference-component/STACK*",
-    ),
-    "AWS::SageMaker::Model": (
-        "sagemaker",
-        "CreateModel DeleteModel DescribeModel AddTags",
-        "model/*",
-    ),
-}
-"""What CloudFormation calls for each type of resource: service, actions, resource."""

@@ -3,7 +3,7 @@
 from troposphere import GetAtt, Ref, Sub, s3
 
 
-def bucket(kms_key: str | None, expiring: tuple[str, ...] = ()) -> list[object]:
+def bucket(kms_key: object | None, expiring: tuple[str, ...] = ()) -> list[object]:
     """The bucket and its policy; what lies below the prefixes `expiring` is kept for 30 days.
 
     Files are named by their digest, so there are no versions to keep.

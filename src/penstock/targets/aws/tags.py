@@ -8,10 +8,11 @@ from troposphere import AWSObject, Tags, Template
 def tag_all(template: Template, tags: Mapping[str, str]) -> None:
     """Set `tags` on every resource of `template` that takes a list of tags."""
     for resource in template.resources.values():
-        if _takes_tags(resource):
-            resource.Tags = Tags(**tags)
+        for name in ("Tags", "FileSystemTags", "AccessPointTags"):
+            if _takes_tags(resource, name):
+                setattr(resource, name, Tags(**tags))
 
 
-def _takes_tags(resource: AWSObject) -> bool:
-    kind = resource.props.get("Tags", (None, False))[0]
+def _takes_tags(resource: AWSObject, name: str) -> bool:
+    kind = resource.props.get(name, (None, False))[0]
     return getattr(kind, "__name__", "") in ("Tags", "validate_tags_or_list", "tags_or_list")

@@ -25,7 +25,7 @@ def async_config(deployment: Deployment) -> sagemaker.AsyncInferenceConfig:
         OutputConfig=sagemaker.AsyncInferenceOutputConfig(
             S3OutputPath=_below("answers/"),
             S3FailurePath=_below("failures/"),
-            KmsKeyId=deployment.manifest.target.kms_key or NoValue,
+            KmsKeyId=deployment.key(Ref("KeyArn")) or NoValue,
             NotificationConfig=sagemaker.AsyncInferenceNotificationConfig(
                 SuccessTopic=Ref("AnsweredTopic"), ErrorTopic=Ref("FailedTopic")
             ),

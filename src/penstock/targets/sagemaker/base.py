@@ -1,34 +1,95 @@
 """The base stack: what lasts while the main stack comes and goes."""
 
 import re
+from collections.abc import Iterator
 
-from troposphere import GetAtt, Output, Ref, Sub, Template
+from troposphere import AWSObject, GetAtt, Join, Output, Ref, Sub, Template
 
+from penstock.manifest.target import OWN_KEY
+from penstock.targets.aws.key import own_key
+from penstock.targets.aws.network import NetworkPlan, group, network, outwards
 from penstock.targets.aws.roles import Statement, allow, bucket_arn, role
 from penstock.targets.aws.storage import bucket
 from penstock.targets.aws.tags import tag_all
+from penstock.targets.front.base import front_base, front_outputs
+from penstock.targets.front.where import given, own
 from penstock.targets.sagemaker.asynchronous import ASYNC_PREFIX
 from penstock.targets.sagemaker.deployment import Deployment
+from penstock.targets.sagemaker.fronting import scene_of
+from penstock.targets.sagemaker.parameters import declare_parameters
 
 
 def base_template(deployment: Deployment) -> Template:
-    """Bucket and, unless the user brings one, the execution role."""
+    """Bucket, and as far as they are wanted the execution role, a key, a network, and a front's.
+
+    Everything that the main stack may need to know is an output.
+    """
     template = Template()
     template.set_version()
-    template.set_description(f"Penstock {deployment.manifest.name}: bucket and roles")
+    template.set_description(f"Penstock {deployment.manifest.name}: {_about(deployment)}")
+    key = deployment.key(GetAtt("Key", "Arn"))
     expiring = (ASYNC_PREFIX,) if deployment.mode == "async" else ()
-    for resource in bucket(deployment.manifest.target.kms_key, expiring):
-        template.add_resource(resource)
-    template.add_output(Output("BucketName", Value=Ref("Bucket")))
+    resources: list[AWSObject] = [*bucket(key, expiring)]
+    told: list[tuple[str, object]] = [("BucketName", Ref("Bucket"))]
+    if deployment.manifest.target.kms_key == OWN_KEY:
+        resources += own_key(deployment.stack)
+        told.append(("KeyArn", key))
     if deployment.makes_role:
-        statements = execution_statements(deployment)
-        template.add_resource(role("ExecutionRole", "sagemaker.amazonaws.com", statements))
-        template.add_output(Output("ExecutionRoleArn", Value=GetAtt("ExecutionRole", "Arn")))
+        statements = execution_statements(deployment, key)
+        resources.append(role("ExecutionRole", "sagemaker.amazonaws.com", statements))
+        told.append(("ExecutionRoleArn", GetAtt("ExecutionRole", "Arn")))
+    if deployment.makes_network:
+        resources += _network(deployment)
+        told += _network_outputs(deployment)
+    scene = scene_of(deployment, key)
+    if scene is not None:
+        place = given() if not deployment.makes_network else own(_cidr(deployment))
+        resources += front_base(scene, place)
+        told += front_outputs(scene)
+    for resource in resources:
+        template.add_resource(resource)
+    for name, value in told:
+        template.add_output(Output(name, Value=value))
+    declare_parameters(template, ())
     tag_all(template, deployment.tags)
     return template
 
 
-def execution_statements(deployment: Deployment) -> list[Statement]:
+def _about(deployment: Deployment) -> str:
+    network = ", network" if deployment.makes_network else ""
+    return f"bucket and roles{network}" if deployment.gateway is None else "all that lasts"
+
+
+def _cidr(deployment: Deployment) -> str:
+    return deployment.manifest.target.network.cidr
+
+
+def _network(deployment: Deployment) -> list[AWSObject]:
+    front, asked = deployment.manifest.front, deployment.manifest.target.network
+    plan = NetworkPlan(
+        asked.cidr,
+        has_nat=asked.egress == "nat",
+        has_public=front.kind == "gateway" and not front.internal,
+    )
+    made = network(plan, deployment.key(GetAtt("Key", "Arn")))
+    if asked.own:
+        out = [outwards(443, "AWS's services, and the Hub")]
+        about = f"Model containers of {deployment.stack}"
+        made.append(group("ContainersGroup", about, Ref("Vpc"), out))
+    return made
+
+
+def _network_outputs(deployment: Deployment) -> Iterator[tuple[str, object]]:
+    yield "VpcId", Ref("Vpc")
+    yield "SubnetIds", Join(",", [Ref("PrivateSubnetA"), Ref("PrivateSubnetB")])
+    front = deployment.manifest.front
+    if front.kind == "gateway" and not front.internal:
+        yield "PublicSubnetIds", Join(",", [Ref("PublicSubnetA"), Ref("PublicSubnetB")])
+    if deployment.manifest.target.network.own:
+        yield "SecurityGroupIds", GetAtt("ContainersGroup", "GroupId")
+
+
+def execution_statements(deployment: Deployment, key: object | None) -> list[Statement]:
     """What SageMaker may do to run the containers: nothing of managing endpoints is among it."""
     readable = [GetAtt("Bucket", "Arn"), Sub("${Bucket.Arn}/*")]
     for uri in _foreign_uris(deployment):
@@ -61,9 +122,8 @@ def execution_statements(deployment: Deployment) -> list[Statement]:
         statements.append(allow(["s3:PutObject"], [Sub(f"${{Bucket.Arn}}/{ASYNC_PREFIX}*")]))
         topics = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:"
         statements.append(allow(["sns:Publish"], [Sub(f"{topics}{deployment.stack}-*")]))
-    if deployment.manifest.target.kms_key:
-        used = ["kms:Decrypt", "kms:GenerateDataKey"]
-        statements.append(allow(used, [deployment.manifest.target.kms_key]))
+    if key is not None:
+        statements.append(allow(["kms:Decrypt", "kms:GenerateDataKey"], [key]))
     if deployment.has_network:
         statements += _network_statements()
     return statements

@@ -13,6 +13,7 @@ from troposphere import AWSObject, GetAtt, Ref, sagemaker
 from penstock.targets.sagemaker.deployment import Deployment
 from penstock.targets.sagemaker.hosting import (
     DOWNLOAD_S,
+    MOST_S,
     START_S,
     VARIANT,
     artifact_uri,
@@ -22,6 +23,8 @@ from penstock.targets.sagemaker.hosting import (
     volume_key,
 )
 
+COPY_WAIT_S = 120
+"""How long errors are watched for after each copy, where `target.update.wait_s` is left out."""
 MOST_VARIABLES = 16
 """Variables that a component's own container may have; a model may have more."""
 
@@ -96,7 +99,7 @@ def _base(
         RuntimeConfig=sagemaker.InferenceComponentRuntimeConfig(
             CopyCount=max(deployment.manifest.scale.min, 1)
         ),
-        DeploymentConfig=_roll_out(rollback),
+        DeploymentConfig=_roll_out(deployment, rollback),
     )
 
 
@@ -121,16 +124,24 @@ def _needs_model(deployment: Deployment) -> bool:
     return loose or len(deployment.environment) > MOST_VARIABLES
 
 
-def _roll_out(rollback: AWSObject) -> sagemaker.InferenceComponentDeploymentConfig:
-    """Rolling: one copy at a time, and back if the alarm goes off."""
-    one = sagemaker.InferenceComponentCapacitySize(Type="COPY_COUNT", Value=1)
+def _roll_out(
+    deployment: Deployment, rollback: AWSObject
+) -> sagemaker.InferenceComponentDeploymentConfig:
+    """Rolling: copy by copy, or a share of them at a time; back if an alarm goes off."""
+    update = deployment.manifest.target.update
+    step = sagemaker.InferenceComponentCapacitySize(Type="COPY_COUNT", Value=1)
+    if update.policy == "rolling":
+        step = sagemaker.InferenceComponentCapacitySize(
+            Type="CAPACITY_PERCENT", Value=update.percent
+        )
+    wait_s = update.wait_s if "wait_s" in update.model_fields_set else COPY_WAIT_S
     return sagemaker.InferenceComponentDeploymentConfig(
         RollingUpdatePolicy=sagemaker.InferenceComponentRollingUpdatePolicy(
-            MaximumBatchSize=one,
-            WaitIntervalInSeconds=120,
-            MaximumExecutionTimeoutInSeconds=7200,
+            MaximumBatchSize=step,
+            WaitIntervalInSeconds=wait_s,
+            MaximumExecutionTimeoutInSeconds=MOST_S,
         ),
         AutoRollbackConfiguration=sagemaker.AutoRollbackConfiguration(
-            Alarms=[sagemaker.Alarm(AlarmName=Ref(rollback))]
+            Alarms=[sagemaker.Alarm(AlarmName=name) for name in (Ref(rollback), *update.alarms)]
         ),
     )

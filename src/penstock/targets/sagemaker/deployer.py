@@ -22,6 +22,7 @@ from penstock.targets.aws.parts import (
 )
 from penstock.targets.aws.stack import DomainFacts, Emitted, Observed, Stack
 from penstock.targets.aws.stacks import Stacks
+from penstock.targets.front.scene import GatewayFiles
 from penstock.targets.sagemaker.attached import AttachedPart
 from penstock.targets.sagemaker.diagnosis import GROUPS, Diagnosis, last_part
 from penstock.targets.sagemaker.hosted import Hosting
@@ -61,8 +62,15 @@ class Deployer:
     """Deploys a manifest, looks at what is deployed, and removes it."""
 
     def __init__(
-        self, account: Account, manifest: Manifest, hub_cache: Path, *, keep_wreck: bool = False
+        self,
+        account: Account,
+        manifest: Manifest,
+        hub_cache: Path,
+        *,
+        keep_wreck: bool = False,
+        gateway: GatewayFiles | None = None,
     ) -> None:
+        """`gateway` is what the gateway of a front is told and made from (`wiring/cloud.py`)."""
         self.account, self.manifest = account, manifest
         self.names = Names(manifest.name)
         self.stacks = Stacks(account, manifest.name)
@@ -70,6 +78,7 @@ class Deployer:
         self.logs = Logs(account)
         self._diagnosis = Diagnosis(self.hosting, self.logs)
         self._hub_cache, self._keep_wreck = hub_cache, keep_wreck
+        self._gateway = gateway
         self._domain: DomainFacts | None = None
         self._stack_parts: tuple[StackPart, ...] = ()
 
@@ -119,7 +128,7 @@ class Deployer:
             domain=self._domain,
             base_outputs=self.outputs(self.names.base),
         )
-        return emit(self.manifest, observed, self._hub_cache)
+        return emit(self.manifest, observed, self._hub_cache, self._gateway)
 
     def outputs(self, stack: str) -> Mapping[str, str]:
         """The outputs of a stack; none where it does not stand."""

@@ -11,9 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from penstock.catalog.images import image_of
-from penstock.ground.errors import ManifestError
+from penstock.ground.errors import ManifestError, PenstockError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
+from penstock.manifest.target import OWN_KEY
 from penstock.targets.aws.stack import DEPLOYMENT_TAG, VERSION_TAG, Observed, Upload
+from penstock.targets.front.scene import GatewayFiles
 from penstock.targets.sagemaker import servers
 from penstock.targets.sagemaker.machine import NO_MACHINE, Machine, pick_machine
 from penstock.targets.sagemaker.triton import pack_files, repository, triton_environment
@@ -56,16 +58,18 @@ class Deployment:
     inference_ami: str
     environment: Mapping[str, str]
     artifact: Artifact | None
+    gateway: GatewayFiles | None = None
+    """What the gateway of a front is told; none where there is no front."""
 
     @property
     def stack(self) -> str:
         """The name of the main stack and of the endpoint."""
-        return f"penstock-{self.manifest.name}"
+        return stack_name(self.manifest)
 
     @property
     def base_component(self) -> str:
         """The name of the inference component that holds the model."""
-        return f"{self.stack}-base"
+        return base_component(self.stack)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -80,7 +84,20 @@ class Deployment:
     @property
     def has_network(self) -> bool:
         """Whether the containers stand in a network of the account, else in SageMaker's own."""
-        return bool(self.manifest.target.network.subnets or self.manifest.target.domain)
+        target = self.manifest.target
+        return bool(target.network.subnets or target.domain or target.network.own)
+
+    @property
+    def makes_network(self) -> bool:
+        """Whether the base stack makes a network: a front needs one, where none is given."""
+        target = self.manifest.target
+        given = target.network.subnets or target.domain
+        return target.network.own or bool(self.manifest.front.kind == "gateway" and not given)
+
+    def key(self, own: object) -> object | None:
+        """The KMS key of all that is kept: one that exists, or `own`, made by the base stack."""
+        given = self.manifest.target.kms_key
+        return own if given == OWN_KEY else given
 
     @property
     def found(self) -> dict[str, str]:
@@ -93,36 +110,61 @@ class Deployment:
             known["ExecutionRoleArn"] = domain.execution_role
             known["SubnetIds"] = ",".join(domain.subnets)
             known["SecurityGroupIds"] = ",".join(domain.security_groups)
+            known["VpcId"] = domain.vpc
         if target.role:
             known["ExecutionRoleArn"] = target.role
         if target.network.subnets:
             known["SubnetIds"] = ",".join(target.network.subnets)
             known["SecurityGroupIds"] = ",".join(target.network.security_groups)
+        if target.network.vpc:
+            known["VpcId"] = target.network.vpc
+        if target.network.public_subnets:
+            known["PublicSubnetIds"] = ",".join(target.network.public_subnets)
         return {name: value for name, value in known.items() if value}
 
     def component_of(self, adapter: str) -> str:
-        """The name of an adapter's inference component: letters, digits and dashes, 63 at most.
-
-        A name that has to be changed for that carries a piece of its digest, so that two adapters
-        never share a component.
-        """
-        plain = re.sub(r"[^A-Za-z0-9]+", "-", adapter).strip("-")
-        name = f"{self.stack}-{plain}"
-        if plain == adapter and plain != "base" and len(name) <= 63:
-            return name
-        digest = hashlib.sha256(adapter.encode()).hexdigest()[:8]
-        return f"{name[:54].rstrip('-')}-{digest}"
+        """The name of an adapter's inference component."""
+        return component_name(self.stack, adapter)
 
 
-def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployment:
+def stack_name(manifest: Manifest) -> str:
+    """The name of the main stack and of the endpoint."""
+    return f"penstock-{manifest.name}"
+
+
+def base_component(stack: str) -> str:
+    """The name of the inference component that holds the model."""
+    return f"{stack}-base"
+
+
+def component_name(stack: str, adapter: str) -> str:
+    """The name of an adapter's inference component: letters, digits and dashes, 63 at most.
+
+    A name that has to be changed for that carries a piece of its digest, so that two adapters
+    never share a component.
+    """
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", adapter).strip("-")
+    name = f"{stack}-{plain}"
+    if plain == adapter and plain != "base" and len(name) <= 63:
+        return name
+    digest = hashlib.sha256(adapter.encode()).hexdigest()[:8]
+    return f"{name[:54].rstrip('-')}-{digest}"
+
+
+def resolve(
+    manifest: Manifest, observed: Observed, hub_cache: Path, gateway: GatewayFiles | None = None
+) -> Deployment:
     """Decide everything that `manifest` leaves open.
 
     Raises:
+        PenstockError: there is a front, and nothing for its gateway.
         ManifestError: SageMaker, or these templates, cannot serve it so.
         UserError: no instance type is known to serve it.
     """
     mode, kind = manifest.target.mode or "realtime", manifest.engine_kind
     _refuse(manifest, mode, kind)
+    if gateway is None and manifest.front.kind != "none":
+        raise PenstockError("nothing is given for the gateway of this front")
     machine = NO_MACHINE if mode == "serverless" else pick_machine(manifest, hub_cache)
     if not (machine.gpus or manifest.target.image):
         raise ManifestError(
@@ -142,6 +184,7 @@ def resolve(manifest: Manifest, observed: Observed, hub_cache: Path) -> Deployme
             _environment(manifest, machine, packed), manifest.target.hub_token
         ),
         artifact=packed,
+        gateway=gateway,
     )
 
 
@@ -157,7 +200,8 @@ def _refuse(manifest: Manifest, mode: str, kind: str) -> None:
             why="serverless containers have at most 6,144 MB of memory and CPUs alone",
             fix="Set target.mode: components with scale.min: 0, or target.image to one for CPUs",
         )
-    if mode == "serverless" and (manifest.target.network.subnets or manifest.target.domain):
+    network = manifest.target.network
+    if mode == "serverless" and (network.subnets or network.own or manifest.target.domain):
         raise ManifestError(
             "target.mode serverless has no network of yours",
             why="SageMaker runs serverless containers outside of any VPC",

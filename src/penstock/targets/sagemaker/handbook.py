@@ -7,88 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.targets.aws.stack import Emitted, Stack, Upload
+from penstock.targets.sagemaker.scripts import (
+    BUILDING,
+    DEPLOY,
+    DESTROY,
+    FROM_DOMAIN,
+    IMAGES,
+    KEYS,
+    README,
+    WORKFLOW,
+)
 
-README = """# {name} on SageMaker, without Penstock
-
-Rendered by `penstock render`; it needs the AWS CLI (version 2) and credentials, and nothing else.
-
-| file | what |
-|---|---|
-| `base.json` | CloudFormation: bucket and roles, which last |
-| `main.json` | CloudFormation: model, endpoint, scaling, alarms, dashboard |
-| `uploads/` | files that have to lie in the bucket (may be missing) |
-| `deploy.sh` | applies both stacks, and again after a change; shows the addresses |
-| `destroy.sh` | deletes both stacks and what is in the bucket |
-| `workflows/` | both as GitHub Actions, signed in by OIDC: copy them to `.github/workflows` |
-
-    ./deploy.sh                          # apply
-    ./deploy.sh --no-execute-changeset   # once it stands: only make the change sets, to look at
-    ./destroy.sh
-
-The workflows take the role in the repository's variable `AWS_DEPLOY_ROLE`. It needs what
-`penstock render --iam` prints. It trusts `token.actions.githubusercontent.com`
-(`sts:AssumeRoleWithWebIdentity`) for the audience `sts.amazonaws.com` and the subject
-`repo:OWNER/REPOSITORY:environment:production` alone.
-
-An endpoint costs money from its creation to its deletion, used or not. The region is {region}; the
-image's address belongs to it, so render anew for another one.
-"""
-
-DEPLOY = """#!/usr/bin/env bash
-# Apply both stacks; arguments go on to `aws cloudformation deploy`.
-set -euo pipefail
-cd "$(dirname "$0")"
-export AWS_REGION={region} AWS_DEFAULT_REGION={region}
-
-output() {{
-  aws cloudformation describe-stacks --stack-name {base} \\
-    --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
-}}
-
-aws cloudformation deploy --stack-name {base} --template-file base.json \\
-  --no-fail-on-empty-changeset{base_options} "$@"
-bucket=$(output BucketName)
-{before_main}aws cloudformation deploy --stack-name {main} --template-file main.json \\
-  --s3-bucket "$bucket" --s3-prefix templates \\
-  --no-fail-on-empty-changeset{main_options} "$@"
-aws cloudformation describe-stacks --stack-name {main} --query 'Stacks[0].Outputs' --output table
-"""
-
-DESTROY = """#!/usr/bin/env bash
-# Delete both stacks, the components and the endpoint first, and what is in the bucket.
-set -euo pipefail
-export AWS_REGION={region} AWS_DEFAULT_REGION={region}
-
-aws cloudformation delete-stack --stack-name {main}
-aws cloudformation wait stack-delete-complete --stack-name {main}
-bucket=$(aws cloudformation describe-stacks --stack-name {base} \\
-  --query "Stacks[0].Outputs[?OutputKey=='BucketName'].OutputValue" --output text)
-aws s3 rm "s3://$bucket" --recursive --only-show-errors
-aws cloudformation delete-stack --stack-name {base}
-aws cloudformation wait stack-delete-complete --stack-name {base}
-"""
-
-WORKFLOW = """name: {action} {name}
-on:
-  workflow_dispatch:
-{trigger}permissions:
-  contents: read
-  id-token: write
-concurrency: {base}
-jobs:
-  {action}:
-    runs-on: ubuntu-latest
-    environment: production
-    timeout-minutes: 120
-    steps:
-      - uses: actions/checkout@v4
-      - uses: aws-actions/configure-aws-credentials@v4
-        with:
-          role-to-assume: ${{{{ vars.AWS_DEPLOY_ROLE }}}}
-          aws-region: {region}
-      - run: {folder}/{action}.sh
-"""
-"""The variable `AWS_DEPLOY_ROLE` names a role that trusts GitHub's OIDC provider."""
+FOUND_IN_DOMAIN = {
+    "ExecutionRoleArn": "role",
+    "SubnetIds": "subnets",
+    "SecurityGroupIds": "groups",
+    "VpcId": "vpc",
+}
+"""The shell variables that hold what an existing domain says; all else the base stack does."""
+MOST_BYTES = 51_200
+"""The longest template that a request to CloudFormation holds."""
+TRIGGERS = {
+    "deploy": "  push:\n    branches: [main]\n    paths: ['{folder}/**']\n",
+    "preview": "  pull_request:\n    paths: ['{folder}/**']\n",
+    "destroy": "",
+}
+"""What starts a workflow, beside somebody's hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +49,29 @@ def handbook(place: Place, emitted: Emitted) -> Iterator[tuple[str, str]]:
     """Path and text of each file."""
     base, main = emitted.base, emitted.main
     stacks = {"name": place.name, "region": place.region, "base": base.name, "main": main.name}
-    yield "base.json", pretty(base.template)
+    yield "base.json", _sent_whole(base.template)
     yield "main.json", pretty(main.template)
-    yield "README.md", README.format(**stacks)
+    yield "README.md", README.format(**stacks, images=_about_images(emitted), keys=_keys(emitted))
+    domain = FROM_DOMAIN.format(domain=place.domain) if place.domain else ""
     yield (
         "deploy.sh",
         DEPLOY.format(
             **stacks,
-            base_options=_options(base),
-            main_options=_options(main),
-            before_main="".join((_known(emitted, place), *map(_upload, emitted.uploads))),
+            before_base=domain,
+            base_options=_options(base, place),
+            main_options=_options(main, place),
+            before_main="".join((*map(_upload, emitted.uploads), *_builds(emitted))),
         ),
     )
     yield "destroy.sh", DESTROY.format(**stacks)
-    push = f"  push:\n    branches: [main]\n    paths: ['{place.folder}/**']\n"
-    for action, trigger in (("deploy", push), ("destroy", "")):
-        text = WORKFLOW.format(**stacks, action=action, trigger=trigger, folder=place.folder)
+    for action, trigger in TRIGGERS.items():
+        script = "deploy.sh --no-execute-changeset" if action == "preview" else f"{action}.sh"
+        text = WORKFLOW.format(
+            **stacks,
+            action=action,
+            trigger=trigger.format(folder=place.folder),
+            script=f"{place.folder}/{script}",
+        )
         yield f"workflows/{action}.yml", text
 
 
@@ -129,52 +80,62 @@ def pretty(template: Mapping[str, object]) -> str:
     return json.dumps(template, indent=1) + "\n"
 
 
+def _sent_whole(template: Mapping[str, object]) -> str:
+    """A template without spaces where CloudFormation would not take it in a request otherwise.
+
+    There is no bucket yet to send it through.
+    """
+    text = pretty(template)
+    if len(text.encode()) <= MOST_BYTES:
+        return text
+    return json.dumps(template, separators=(",", ":")) + "\n"
+
+
 def upload_bytes(upload: Upload) -> bytes:
     """What is to be uploaded."""
     return upload.content.read_bytes() if isinstance(upload.content, Path) else upload.content()
 
 
-def _options(stack: Stack) -> str:
+def _options(stack: Stack, place: Place) -> str:
     tags = " ".join(shlex.quote(f"{key}={value}") for key, value in stack.tags.items())
     lines = [f"--tags {tags}"]
     if stack.capabilities:
         lines.append("--capabilities " + " ".join(stack.capabilities))
     declared = stack.template.get("Parameters")
     if isinstance(declared, dict):
-        known = stack.parameters
-        values = [
-            f"{name}={shlex.quote(known[name])}" if name in known else f'{name}="${VALUES[name]}"'
-            for name in declared
-        ]
+        values = [f"{name}={_value(name, stack, place)}" for name in declared]
         lines.append("--parameter-overrides " + " ".join(values))
     return "".join(f" \\\n  {line}" for line in lines)
 
 
-VALUES = {
-    "BucketName": "bucket",
-    "ExecutionRoleArn": "role",
-    "SubnetIds": "subnets",
-    "SecurityGroupIds": "groups",
-}
-"""The shell variables that hold what is found out while the script runs."""
-
-FROM_DOMAIN = """domain() {{
-  aws sagemaker describe-domain --domain-id {domain} --query "$1" --output text | tr '\\t' ','
-}}
-role=$(domain DefaultUserSettings.ExecutionRole)
-subnets=$(domain SubnetIds)
-groups=$(domain DefaultUserSettings.SecurityGroups)
-"""
-
-
-def _known(emitted: Emitted, place: Place) -> str:
-    """How the script finds the role and the network."""
-    if place.domain:
-        return FROM_DOMAIN.format(domain=place.domain)
-    made = "ExecutionRoleArn" not in emitted.main.parameters
-    return "role=$(output ExecutionRoleArn)\n" if made else ""
+def _value(name: str, stack: Stack, place: Place) -> str:
+    """A parameter's value as the script has it: known, of the domain, or of the base stack."""
+    if name in stack.parameters:
+        return shlex.quote(stack.parameters[name])
+    if place.domain and name in FOUND_IN_DOMAIN:
+        return f'"${FOUND_IN_DOMAIN[name]}"'
+    return f'"$(output {name})"'
 
 
 def _upload(upload: Upload) -> str:
-    key = shlex.quote(f"uploads/{upload.key}")
-    return f'aws s3 cp --only-show-errors {key} "s3://$bucket/{upload.key}"\n'
+    key = upload.key
+    return f'aws s3 cp --only-show-errors "uploads/{key}" "s3://$bucket/{key}"\n'
+
+
+def _builds(emitted: Emitted) -> Iterator[str]:
+    if emitted.builds:
+        yield BUILDING
+    for build in emitted.builds:
+        yield f"image {build.tag} {build.source}\n"
+
+
+def _about_images(emitted: Emitted) -> str:
+    return IMAGES if emitted.builds else ""
+
+
+def _keys(emitted: Emitted) -> str:
+    """How the keys are fetched, where there are any."""
+    outputs = emitted.main.template.get("Outputs")
+    names = outputs if isinstance(outputs, dict) else {}
+    commands = [name for name in names if name.endswith("Command")]
+    return KEYS.format(commands=", ".join(f"`{name}`" for name in commands)) if commands else ""

@@ -15,6 +15,8 @@ MOST_MEMORY_MB = 6144
 """The most that serverless inference gives."""
 START_S, DOWNLOAD_S = 1800, 3600
 """How long a container may take to answer its first ping, and its model to arrive."""
+MOST_S = 7200
+"""The longest that an update may take."""
 
 
 class ModelFiles(AWSProperty):  # type: ignore[misc]
@@ -42,7 +44,10 @@ def hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSObject]:
         KmsKeyId=volume_key(deployment),
         AsyncInferenceConfig=async_config(deployment) if asynchronous else NoValue,
     )
-    options = {"RetainAllVariantProperties": True, "DeploymentConfig": _roll_out(rollback)}
+    options = {
+        "RetainAllVariantProperties": True,
+        "DeploymentConfig": _roll_out(deployment, rollback),
+    }
     endpoint = sagemaker.Endpoint(
         "Endpoint",
         EndpointName=deployment.stack,
@@ -120,21 +125,36 @@ def _serverless(deployment: Deployment, **more: object) -> sagemaker.ProductionV
 
 def volume_key(deployment: Deployment) -> object:
     """Machines with disks of their own encrypt these themselves and refuse a key."""
-    key = deployment.manifest.target.kms_key
+    key = deployment.key(Ref("KeyArn"))
     return NoValue if key is None or deployment.machine.has_own_disks else key
 
 
-def _roll_out(rollback: AWSObject) -> sagemaker.DeploymentConfig:
-    """Blue/green: all traffic moves at once, and back if the alarm goes off meanwhile."""
-    return sagemaker.DeploymentConfig(
-        BlueGreenUpdatePolicy=sagemaker.BlueGreenUpdatePolicy(
-            TrafficRoutingConfiguration=sagemaker.TrafficRoutingConfig(
-                Type="ALL_AT_ONCE", WaitIntervalInSeconds=300
-            ),
-            TerminationWaitInSeconds=300,
-            MaximumExecutionTimeoutInSeconds=7200,
-        ),
+def _roll_out(deployment: Deployment, rollback: AWSObject) -> sagemaker.DeploymentConfig:
+    """A second fleet beside the first, or machine by machine; back if an alarm goes off."""
+    update = deployment.manifest.target.update
+    config = sagemaker.DeploymentConfig(
         AutoRollbackConfiguration=sagemaker.AutoRollbackConfig(
-            Alarms=[sagemaker.Alarm(AlarmName=Ref(rollback))]
-        ),
+            Alarms=[sagemaker.Alarm(AlarmName=name) for name in (Ref(rollback), *update.alarms)]
+        )
     )
+    share = sagemaker.CapacitySize(Type="CAPACITY_PERCENT", Value=update.percent)
+    if update.policy == "rolling":
+        config.RollingUpdatePolicy = sagemaker.RollingUpdatePolicy(
+            MaximumBatchSize=share,
+            WaitIntervalInSeconds=update.wait_s,
+            MaximumExecutionTimeoutInSeconds=MOST_S,
+        )
+        return config
+    traffic = sagemaker.TrafficRoutingConfig(
+        Type=update.policy.upper(), WaitIntervalInSeconds=update.wait_s
+    )
+    if update.policy == "canary":
+        traffic.CanarySize = share
+    elif update.policy == "linear":
+        traffic.LinearStepSize = share
+    config.BlueGreenUpdatePolicy = sagemaker.BlueGreenUpdatePolicy(
+        TrafficRoutingConfiguration=traffic,
+        TerminationWaitInSeconds=300,
+        MaximumExecutionTimeoutInSeconds=MOST_S,
+    )
+    return config

@@ -4,13 +4,18 @@ from collections.abc import Iterator
 
 from troposphere import Output, Sub
 
+from penstock.targets.front.main import front_outputs
+from penstock.targets.front.scene import Scene
 from penstock.targets.sagemaker.deployment import Deployment
 
 QUESTION = '{"messages":[{"role":"user","content":"Hello"}],"max_tokens":50}'
 
 
-def outputs(deployment: Deployment) -> Iterator[Output]:
-    """Everything that somebody needs to use the endpoint."""
+def outputs(deployment: Deployment, scene: Scene | None = None) -> Iterator[Output]:
+    """Everything that somebody needs to use the endpoint, or the front before it.
+
+    With a front the endpoint's own address has another name: clients are not meant to use it.
+    """
     yield Output("SageMakerIntegrationMode", Value=integration(deployment))
     yield Output("EndpointName", Value=deployment.stack)
     yield Output("Region", Value=Sub("${AWS::Region}"))
@@ -26,6 +31,10 @@ def outputs(deployment: Deployment) -> Iterator[Output]:
         yield Output("CurlExample", Value=Sub(_invoke_example(deployment)))
         return
     base = _openai_url(deployment)
+    if scene is not None:
+        yield Output("EndpointOpenAIBaseUrl", Value=Sub(base))
+        yield from front_outputs(scene, deployment.manifest.served_model)
+        return
     yield Output("OpenAIBaseUrl", Value=Sub(base))
     call = (
         f"curl {base}/chat/completions -H 'Content-Type: application/json' "
