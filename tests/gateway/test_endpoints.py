@@ -54,7 +54,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def kept(fleet: Fleet, mint: Mint, wall: FakeClock) -> AsyncIterator[None]:
-    endpoints = Endpoints(fleet, mint, wall=wall, again_s=SOON_S)
+    endpoints = Endpoints(fleet, mint, lambda _: False, wall=wall, again_s=SOON_S)
     await endpoints.start()
     tasks = [asyncio.ensure_future(loop) for loop in endpoints.loops()]
     try:
@@ -132,7 +132,7 @@ async def test_a_refused_key_is_made_anew_and_not_for_every_refusal() -> None:
 
 async def test_other_engines_are_left_alone() -> None:
     fleet = Fleet([EngineSettings("plain", "http://127.0.0.1:9")])
-    endpoints = Endpoints(fleet, Mint(FakeClock(), 1), wall=FakeClock())
+    endpoints = Endpoints(fleet, Mint(FakeClock(), 1), lambda _: False, wall=FakeClock())
     await endpoints.start()
     assert list(endpoints.loops()) == []
     assert next(iter(fleet)).reads is None

@@ -45,6 +45,9 @@ class Client:
     def write(self, data: bytes) -> None:
         pass
 
+    def renew(self) -> None:
+        pass
+
     async def drain(self) -> None:
         pass
 

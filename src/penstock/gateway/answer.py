@@ -30,6 +30,9 @@ class Client(Protocol):
     def write(self, data: bytes) -> None:
         """Write to the client, framing included."""
 
+    def renew(self) -> None:
+        """Give the answer its whole time again: it could not begin until now."""
+
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written."""
 

@@ -282,6 +282,11 @@ class Doorway(HttpToolsProtocol):
         """Write to the client."""
         self.transport.write(data)
 
+    def renew(self) -> None:
+        """Give the answer its whole time again."""
+        if self._waits_for == "answer":
+            self._since_s = self.loop.time()
+
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written."""
         await self.flow.drain()

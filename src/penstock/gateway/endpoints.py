@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 
 from penstock.engines.sagemaker.token import Token
 from penstock.gateway.fleet import Engine
+from penstock.gateway.settings import SageMakerSettings
 from penstock.ground.clock import Clock
 from penstock.ground.errors import PenstockError
 
@@ -25,6 +27,8 @@ log = logging.getLogger("penstock.gateway")
 
 Minting = Callable[[str], Token]
 """Makes a token for a region; it may take its time and is called in a thread."""
+Waking = Callable[[SageMakerSettings], bool]
+"""Sees to it that an endpoint gets a copy; called in a thread. Whether one was asked for."""
 
 
 class Endpoints:
@@ -34,11 +38,14 @@ class Endpoints:
         self,
         engines: Iterable[Engine],
         mint: Minting,
+        wake: Waking,
         *,
         wall: Clock,
         again_s: float = AGAIN_S,
     ) -> None:
         self._mint, self._wall, self._again_s = mint, wall, again_s
+        self._wake = wake
+        self._waking: set[asyncio.Task[None]] = set()
         self._regions: dict[str, _Region] = {}
         for engine in engines:
             if engine.sagemaker is None:
@@ -46,6 +53,8 @@ class Endpoints:
             region = self._regions.setdefault(engine.sagemaker.region, _Region())
             region.engines.append(engine)
             engine.on_denied = region.denied.set
+            if engine.sleep is not None and engine.sagemaker.wake.by == "copies":
+                engine.sleep.wake = partial(self._begin_to_wake, engine.name, engine.sagemaker)
 
     async def start(self) -> None:
         """Background: make the first keys; where that fails, the gateway starts without them."""
@@ -56,7 +65,22 @@ class Endpoints:
         return [self._keep(name) for name in self._regions]
 
     async def stop(self) -> None:
-        """Background: nothing is left to be done."""
+        """Background: let calls that were begun come to their end."""
+        await asyncio.gather(*self._waking)
+
+    def _begin_to_wake(self, name: str, place: SageMakerSettings) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask_for_a_copy(name, place))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _ask_for_a_copy(self, name: str, place: SageMakerSettings) -> None:
+        """Ask once; where that fails, refused requests may still wake it by an alarm."""
+        try:
+            asked = await asyncio.to_thread(self._wake, place)
+        except PenstockError as error:
+            log.warning("engine %s: %s", name, error)
+        else:
+            log.info("engine %s: %s", name, "asked for a copy" if asked else "a copy is coming")
 
     async def _keep(self, name: str) -> None:
         region = self._regions[name]

@@ -10,6 +10,7 @@ from penstock.chat.wanted import FIELD
 from penstock.ground.errors import (
     AnswerUnfit,
     BudgetExceeded,
+    EngineAsleep,
     EngineDied,
     EngineRefused,
     EngineUnavailable,
@@ -47,7 +48,7 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, RequestError):
         status = 404 if error.code in _NOT_THERE else status
         return _fault(status, message, error.code or code, error.param)
-    if isinstance(error, LimitExceeded | Overloaded):
+    if isinstance(error, LimitExceeded | Overloaded | EngineAsleep):
         wait = b"%d" % max(1, math.ceil(error.retry_after_s))
         return _fault(status, message, code, headers=((b"retry-after", wait),))
     return _fault(status, message, code, headers=_HEADERS.get(status, ()))
@@ -59,6 +60,7 @@ _KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
     (LimitExceeded, 429, "rate_limit_exceeded"),
     (RequestError, 400, "invalid_request"),
     (Overloaded, 503, "overloaded"),
+    (EngineAsleep, 503, "model_asleep"),
     (EngineUnavailable, 503, "engine_unavailable"),
     (EngineDied, 502, "engine_died"),
     (StoreUnavailable, 503, "accounting_unavailable"),

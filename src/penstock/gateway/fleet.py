@@ -16,6 +16,7 @@ from penstock.gateway.routing.breaker import Breaker, State
 from penstock.gateway.routing.gauges import Work, read_gauges
 from penstock.gateway.routing.settings import BreakerSettings
 from penstock.gateway.settings import EngineSettings
+from penstock.gateway.sleep import Sleep, families
 from penstock.ground import metrics
 from penstock.ground.clock import Clock, monotonic
 from penstock.ground.errors import EngineError, EngineUnavailable, UserError
@@ -60,6 +61,7 @@ class Engine:
         "probe",
         "reads",
         "sagemaker",
+        "sleep",
         "slow_probes",
         "troubled",
         "up",
@@ -78,8 +80,11 @@ class Engine:
         self.sagemaker = settings.sagemaker
         self.reads: Callable[[int, bytes], Verdict] | None = None
         """Reads what comes in place of an answer, where that needs reading."""
+        self.sleep: Sleep | None = None
+        """Who waits while it has no copy, where that can be."""
         if settings.sagemaker is not None:
             self.reads = read_answer
+            self.sleep = Sleep(settings.name, settings.sagemaker.wake)
         self.on_denied: Callable[[], None] = _nobody_cares
         """Told when our own key was refused."""
         self.is_compared = False
@@ -137,6 +142,11 @@ class Engine:
         """A request is on its way; worth calling only while `troubled`."""
         self.breaker.let_in()
         self.refresh()
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether it has a copy, as far as is known."""
+        return self.sleep is None or not self.sleep.asleep
 
     def bar(self, *, on: bool) -> None:
         """Its keeper says that it cannot be asked, or that it can."""
@@ -213,6 +223,7 @@ class Fleet:
             circuit.add_metric([engine.name], float(engine.breaker.state))
             draining.add_metric([engine.name], float(engine.draining))
         yield from (up, outstanding, foreign, circuit, draining)
+        yield from families([engine.sleep for engine in self if engine.sleep is not None])
 
     def down(self) -> tuple[str, ...]:
         """Return the names of the engines that do not answer."""

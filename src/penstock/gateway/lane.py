@@ -12,9 +12,10 @@ from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head, Sink
 from penstock.engines.sagemaker.answers import Verdict
 from penstock.gateway.fleet import BUSY, Engine
-from penstock.ground.errors import EngineDied, EngineError, EngineUnavailable
+from penstock.ground.errors import EngineDied, EngineError
 
 _MAX_PLAIN = 64 * 1024 * 1024
+_OF_MODEL = frozenset((400, 404, 413, 422))
 
 log = logging.getLogger("penstock.gateway")
 
@@ -27,6 +28,9 @@ class Race(Protocol):
 
     def lane_failed(self, lane: "Lane", error: EngineError | None) -> None:
         """This one does not answer; without an `error` it is full, and has said so."""
+
+    def lane_asleep(self, lane: "Lane") -> None:
+        """No copy of this one runs."""
 
     def lane_ended(self) -> None:
         """The one that won has handed on the end of its answer."""
@@ -41,6 +45,9 @@ class _Nobody:
         pass
 
     def lane_failed(self, lane: "Lane", error: EngineError | None) -> None:
+        pass
+
+    def lane_asleep(self, lane: "Lane") -> None:
         pass
 
     def lane_ended(self) -> None:
@@ -129,14 +136,14 @@ class Lane:
 
     def _read(self, verdict: Verdict) -> None:
         """The front door may have answered in place of the model."""
+        if verdict.asleep:
+            self._race.lane_asleep(self)
+            return
         if verdict.told:
             log.warning("engine %s: %s", self.engine.name, verdict.told)
         if verdict.status in (401, 403):
             self.engine.on_denied()
-        if verdict.asleep:
-            asleep = EngineUnavailable("the model sleeps", why="no copy of it runs")
-            self._race.lane_failed(self, asleep)
-        elif verdict.error is not None:  # not the engine's fault: its breaker is not told
+        if verdict.error is not None:  # not the engine's fault: its breaker is not told
             self._race.lane_failed(self, verdict.error)
         else:
             self.head = Head(verdict.status, b"application/json")
@@ -159,6 +166,12 @@ class Lane:
             self._sink.on_bytes(b"".join(self._parts))
         self._sink.on_end()
         self._let_go()
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether the model itself has answered, and not who stands before it."""
+        status = self.head.status if self.head is not None else 0
+        return status == 200 or status in _OF_MODEL
 
     def stop(self) -> None:
         """Ask no longer."""

@@ -48,6 +48,10 @@ class Listener:
             self.sent.append(data[: self._left])
             self.cut = True
 
+    def renew(self) -> None:
+        """Client: its whole time again."""
+        self._client.renew()
+
     async def drain(self) -> None:
         """Client: wait until most was taken."""
         await self._client.drain()

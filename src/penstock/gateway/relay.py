@@ -19,9 +19,16 @@ from penstock.gateway.charges import Charge
 from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
 from penstock.gateway.passage import Passage, Usage, read_usage
-from penstock.ground.errors import EngineDied, EngineError, EngineRefused, EngineUnavailable
+from penstock.ground.errors import (
+    EngineAsleep,
+    EngineDied,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+)
 
 _MAX_PLAIN = 64 * 1024 * 1024
+_WAKING = b": penstock.waking\n\n"
 _NONE = Passage(hide_usage=False)
 """The passage of plain answers: nothing is ever fed to it."""
 
@@ -45,6 +52,7 @@ class Relay:
         "_counted",
         "_engine",
         "_exchange",
+        "_greeted",
         "_head",
         "_open",
         "_order",
@@ -67,7 +75,7 @@ class Relay:
         self._since_s = time.perf_counter()
         self._passage = Passage(hide_usage=order.hide_usage) if order.streams else _NONE
         self.takes_framed = order.streams and client.takes_chunks
-        self._started = False
+        self._started = self._greeted = False
         self._open = True
         self._counted = False
         self._head: Head | None = None
@@ -80,7 +88,8 @@ class Relay:
             self._exchange: Exchange | Journey = self._ask(self._engine)
         else:
             self._engine = self._exchange = trip
-            trip.ask(Asking(order.path, order.body, self, client.request_id))
+            beat = self._beat if order.streams else None
+            trip.ask(Asking(order.path, order.body, self, client.request_id, beat))
 
     def _ask(self, engine: Engine) -> Exchange:
         order = self._order
@@ -131,13 +140,13 @@ class Relay:
         if not self._open:
             return
         self._engine.lost(error)
-        if self._started:
+        if self._started or self._greeted:
             event = stream_event(error)
             self._write(framed(event) if self._client.takes_chunks else event)
-            self._close_stream("engine_died")
+            self._close_stream(outcome_of(error))
             return
         if not self._ask_another():
-            self._settle("engine_died")
+            self._settle(outcome_of(error))
             self._client.fail(fault_of(error))
 
     def _ask_another(self) -> bool:
@@ -180,7 +189,7 @@ class Relay:
         if self._head is None:
             self._engine.failed()
         self._stop()
-        if self._started:
+        if self._started or self._greeted:
             event = b"data: " + fault_of(TimeoutError()).body + b"\n\n"
             self._write(framed(event) if self._client.takes_chunks else event)
             self._close_stream("timeout")
@@ -209,7 +218,18 @@ class Relay:
             return
         self._started = True
         self._order.charge.first_byte(time.perf_counter() - self._since_s)
-        self._client.write(self._client.head(200, EVENT_STREAM, None) + data)
+        head = b"" if self._greeted else self._client.head(200, EVENT_STREAM, None)
+        self._client.write(head + data)
+
+    def _beat(self) -> None:
+        """Show the client that its request is held: a comment, which says nothing of the answer.
+
+        The status is sent with the first one; what goes wrong later is told in the stream.
+        """
+        if self._open and not self._started:
+            head = b"" if self._greeted else self._client.head(200, EVENT_STREAM, None)
+            self._greeted = True
+            self._client.write(head + (framed(_WAKING) if self._client.takes_chunks else _WAKING))
 
     def _note(self) -> None:
         """Note how far the answer has come, before the client has it."""
@@ -236,6 +256,12 @@ class Relay:
             self._engine.answered(status)
         if status in BUSY and self._ask_another():
             return
+        if self._greeted and status != 200:
+            why = f"the engine answered {status}"
+            event = stream_event(EngineRefused(why, status=status, body=body))
+            self._write(framed(event) if self._client.takes_chunks else event)
+            self._close_stream("engine_refused")
+            return
         if status != 200 and not (concerns_request(status) and is_openai_error(body)):
             self._settle("engine_refused")
             why = f"the engine answered {status}"
@@ -253,6 +279,13 @@ class Relay:
         passed_on = 0 if usage is not None else max(0, self._passage.events - 1)
         seconds = time.perf_counter() - self._since_s
         self._order.charge.settle(outcome, usage, passed_on, seconds)
+
+
+def outcome_of(error: EngineError) -> str:
+    """Return how a request has ended that this error ended."""
+    if isinstance(error, EngineAsleep):
+        return "refused"
+    return "engine_refused" if isinstance(error, EngineRefused) else "engine_died"
 
 
 def _usage_of(body: bytes) -> Usage | None:

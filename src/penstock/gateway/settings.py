@@ -23,12 +23,25 @@ from penstock.registry.records import (
 )
 
 
+class WakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How requests for an engine without a copy are held; see `gateway/sleep.py`."""
+
+    timeout_s: float = 600.0
+    """How long a request is held at most; 0 holds none."""
+    look_every_s: float = 10.0
+    max_held: int = 1000
+    heartbeat_s: float | None = None
+    by: Literal["refusal", "copies"] = "refusal"
+    """What wakes it: the refused request by its alarm, or one call that asks for a copy."""
+
+
 class SageMakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An endpoint of SageMaker, or one inference component on it."""
 
     endpoint: str
     region: str
     component: str | None = None
+    wake: WakeSettings = WakeSettings()
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,77 +10,29 @@ import asyncio
 import logging
 import random
 import time
-from typing import NamedTuple
 
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import Client
-from penstock.gateway.asking import Asking, renamed
-from penstock.gateway.charges import Charge, Charges
+from penstock.gateway.asking import CHAT, Asking, chats_alone, renamed
+from penstock.gateway.charges import Charge
+from penstock.gateway.choice import Choice, Crew
 from penstock.gateway.fleet import BUSY, Engine, least_busy, none_left
 from penstock.gateway.lane import Lane
-from penstock.gateway.route_meters import RouteMeters
-from penstock.gateway.routing.ring import Ring, first_with_room
-from penstock.gateway.shadows import Shadows, Target
+from penstock.gateway.routing.ring import first_with_room
+from penstock.gateway.wait import Wait
 from penstock.ground.errors import (
+    EngineAsleep,
     EngineError,
     EngineUnavailable,
-    RequestError,
     StoreUnavailable,
 )
 from penstock.registry.gate import counts_at_once
 
-_CHAT = b"/v1/chat/completions"
-
 log = logging.getLogger("penstock.gateway")
 
 
-class Leg(NamedTuple):
-    """A model, and the engines of it that may be asked; with a `ring`, by the prompt's prefix."""
-
-    route: Route
-    engines: tuple[Engine, ...]
-    ring: Ring | None = None
-    balance: float = 1.0
-
-    @property
-    def can_answer(self) -> bool:
-        """Whether an engine may be asked, and requests are let in."""
-        line = self.route.line
-        return any(e.usable for e in self.engines) and not (line is not None and line.is_full)
-
-
-class Manner(NamedTuple):
-    """How the engines of a model are asked."""
-
-    retries: int = 2
-    hedge_after_s: float | None = None
-    shadow: Target | None = None
-
-
-class Crew(NamedTuple):
-    """Who helps every trip."""
-
-    charges: Charges
-    meters: RouteMeters
-    shadows: Shadows
-
-
-class Choice(NamedTuple):
-    """What was decided before anybody is asked."""
-
-    asked: str
-    """The model that the client names."""
-    legs: tuple[Leg, ...]
-    manner: Manner
-    key: int
-    """Where the prompt's prefix belongs."""
-    how: str
-    text: str
-    """Why, for the header and the ledger; empty where nothing was decided."""
-
-
 class Trip:
-    """Satisfies `asking.Journey` and `lane.Race`."""
+    """Satisfies `asking.Journey`, `lane.Race` and `wait.Waiting`."""
 
     def __init__(self, choice: Choice, crew: Crew) -> None:
         self._choice, self._crew = choice, crew
@@ -95,6 +47,8 @@ class Trip:
         self._winner: Lane | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._since_s = 0.0
+        self._wait: Wait | None = None
+        self.held_s = 0.0
 
     # Before the first engine
 
@@ -181,10 +135,10 @@ class Trip:
         if engine is None:
             self._asking = None
             raise none_left(self._choice.legs[self._at].engines)
-        if engine.sagemaker is not None and asking.path != _CHAT:
+        if engine.sagemaker is not None and asking.path != CHAT:
             self._asking = None
             raise chats_alone(self.route.model)
-        self._send(engine)
+        self._go(engine)
         after_s = self._choice.manner.hedge_after_s
         if after_s is not None:
             self._timer = asyncio.get_running_loop().call_later(after_s, self._hedge)
@@ -192,6 +146,7 @@ class Trip:
     def stop(self) -> None:
         """Journey: nobody waits any more."""
         self._end_race()
+        self._leave("gone")
         for lane in self._lanes:
             lane.stop()
         self._lanes = []
@@ -278,7 +233,9 @@ class Trip:
     def _hedge(self) -> None:
         """The first engine has taken too long: ask a second one of the same model."""
         self._timer = None
-        if len(self._lanes) == 1 and self._lanes[0].head is None and (engine := self._pick()):
+        if len(self._lanes) != 1 or self._lanes[0].head is not None:
+            return
+        if (engine := self._pick()) and engine.is_awake:
             self._send(engine)
 
     def lane_failed(self, lane: Lane, error: EngineError | None) -> None:
@@ -289,17 +246,78 @@ class Trip:
             return
         engine = self._next()
         if engine is not None:
-            self._send(engine)
+            self._go(engine)
         elif error is None:
             lane.deliver()
-        elif self._asking is not None:
-            self._end_race()
-            self._asking.sink.on_lost(error)
-            self._asking = None
+        else:
+            self.end(error)
+
+    def end(self, error: EngineError) -> None:
+        """Nobody will answer; also satisfies `wait.Waiting`."""
+        self._end_race()
+        self._leave("failed")
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.sink.on_lost(error)
+
+    # What sleeps
+
+    def lane_asleep(self, lane: Lane) -> None:
+        """Race: its engine has no copy."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        if lane.engine.sleep is not None:
+            lane.engine.sleep.has_refused()
+        if self._lanes:
+            return
+        if self._wait is not None and self._wait.engine is lane.engine:
+            self._wait.again()
+        else:
+            self._go(lane.engine)
+
+    def _go(self, engine: Engine) -> None:
+        """Ask the engine; where it sleeps ask another one, or wait until it wakes."""
+        while engine.sleep is not None and not engine.sleep.lets_through():
+            other = self._elsewhere(engine)
+            if other is None:
+                self._hold(engine)
+                return
+            engine = other
+        self._send(engine)
+
+    def _elsewhere(self, sleeper: Engine) -> Engine | None:
+        """Return somebody else who may answer; where there is nobody, nothing has changed."""
+        at, tried = self._at, self._tried
+        self._tried = (*tried, sleeper)
+        other = self._next()
+        if other is None:
+            self._at, self._tried = at, tried
+        return other
+
+    def _hold(self, engine: Engine) -> None:
+        self._leave("failed")  # it waited for another one
+        beat = self._asking.beat if self._asking is not None else None
+        try:
+            self._wait = Wait(engine, self, self._client, beat)
+        except EngineAsleep as error:
+            asyncio.get_running_loop().call_soon(self.end, error)
+
+    def ask_again(self, engine: Engine) -> None:
+        """Waiting: see whether it is awake."""
+        if self._asking is not None:
+            self._send(engine)
+
+    def _leave(self, outcome: str) -> None:
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            self.held_s += wait.leave(outcome)
 
     def lane_won(self, lane: Lane) -> None:
         """Race: stop the others; they are nobody's to pay."""
         self._end_race()
+        if lane.engine.sleep is not None and lane.is_of_model:
+            lane.engine.sleep.has_answered()
+        self._leave("answered" if lane.is_of_model else "failed")
         self._winner = lane
         others = [other for other in self._lanes if other is not lane]
         self._lanes = []
@@ -346,14 +364,3 @@ class Trip:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def chats_alone(model: str) -> RequestError:
-    """Return the error for a completion that is asked of an endpoint of SageMaker."""
-    return RequestError(
-        f"the model {model} answers chats alone",
-        why="SageMaker routes /v1/chat/completions and nothing else",
-        fix="Ask /v1/chat/completions",
-        param="model",
-        code="chat_only",
-    )

@@ -23,13 +23,13 @@ from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
 from penstock.gateway.passage import CachedTokens, Usage
+from penstock.gateway.relay import outcome_of
 from penstock.gateway.settings import Settings
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.upstream import Upstream
 from penstock.ground.errors import (
     AnswerUnfit,
     EngineError,
-    EngineRefused,
     LimitExceeded,
     Overloaded,
     PenstockError,
@@ -140,7 +140,12 @@ class Turns:
     ) -> "_Run":
         upstream = Upstream(charge, _CHAT, request_id, patient=not request.streams)
         box = self._toolboxes.box(charge.caller.name, charge.caller.tools)
-        turn = Turn(request, upstream, box, self.bounds, continuations=continuations)
+        trip = charge.trip
+
+        def awake_s() -> float:  # what time it is held does not count
+            return time.monotonic() - (trip.held_s if trip is not None else 0.0)
+
+        turn = Turn(request, upstream, box, self.bounds, awake_s, continuations)
         if charge.span is not None:
             charge.span.turn()
         calls = ToolCalls(self._charges, charge.caller, request_id, charge.span)
@@ -182,7 +187,7 @@ class _Run:
                     yield event
             outcome = "complete"
         except EngineError as error:
-            outcome = "engine_refused" if isinstance(error, EngineRefused) else "engine_died"
+            outcome = outcome_of(error)
             raise
         except AnswerUnfit:
             outcome = "schema_not_met"

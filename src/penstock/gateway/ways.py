@@ -12,6 +12,7 @@ from msgspec import Raw
 from penstock.gateway.admission import Admission, Route, model_at_limit
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
+from penstock.gateway.choice import Choice, Crew, Leg, Manner
 from penstock.gateway.demand import Asked as Request
 from penstock.gateway.fields import ChatRequest
 from penstock.gateway.fleet import Fleet
@@ -30,7 +31,7 @@ from penstock.gateway.routing.settings import RoutingSettings
 from penstock.gateway.routing.tiers import decide
 from penstock.gateway.settings import ModelSettings, Settings
 from penstock.gateway.shadows import Shadows, Target
-from penstock.gateway.trip import Choice, Crew, Leg, Manner, Trip
+from penstock.gateway.trip import Trip
 from penstock.ground.errors import LimitExceeded
 from penstock.registry.counters.slices import Empty
 from penstock.registry.records import Price

@@ -14,6 +14,7 @@
     |-- CloudError              AWS refused, or cannot be reached
     |-- EngineError             the engine behind us
     |   |-- EngineUnavailable   nothing listens, or it is not ready yet
+    |   |   `-- EngineAsleep    it is scaled to zero and wakes; says when to come back
     |   |-- EngineDied          it went away in the middle of an answer or of its start
     |   `-- EngineRefused       it answered with an error of its own (status and body kept)
     `-- ToolError               a tool failed; becomes a tool message, never a crash
@@ -113,6 +114,14 @@ class EngineError(PenstockError):
 
 class EngineUnavailable(EngineError):
     """No engine can take the request now."""
+
+
+class EngineAsleep(EngineUnavailable):
+    """No copy of the model runs, and it takes long to wake; `retry_after_s` as elsewhere."""
+
+    def __init__(self, what: str, *, why: str, retry_after_s: float) -> None:
+        super().__init__(what, why=why)
+        self.retry_after_s = retry_after_s
 
 
 class EngineDied(EngineError):

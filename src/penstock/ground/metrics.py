@@ -55,6 +55,18 @@ ENGINE_CIRCUIT = Metric(
 ENGINE_DRAINING = Metric(
     "penstock_engine_draining", "1 while the engine is given no new requests", ("engine",)
 )
+ENGINE_ASLEEP = Metric(
+    "penstock_engine_asleep", "1 while the engine has no copy and wakes", ("engine",)
+)
+WAKES = Metric(
+    "penstock_wakes_total", "Times that an engine without a copy was woken", ("engine",)
+)
+HELD = Metric("penstock_held", "Requests held now until the engine wakes", ("engine",))
+HELD_ENDS = Metric(
+    "penstock_held_total",
+    "Requests that were held, by how that ended: answered, gone, failed, late; refused: were not",
+    ("engine", "outcome"),
+)
 ROUTED = Metric(
     "penstock_routed_total",
     "Requests for a name with routing, by the model asked next and what led there",
@@ -118,6 +130,10 @@ ALL = (
     ENGINE_FOREIGN,
     ENGINE_CIRCUIT,
     ENGINE_DRAINING,
+    ENGINE_ASLEEP,
+    WAKES,
+    HELD,
+    HELD_ENDS,
     ROUTED,
     HEDGES,
     SHADOWS,

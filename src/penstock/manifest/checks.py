@@ -301,12 +301,13 @@ def _times(manifest: Manifest) -> Iterator[Flaw]:
         ("turns", "call_timeout_s", turns, turn),
         ("turns", "turn_timeout_s", turns, request),
         ("gateway", "body_timeout_s", gateway, request),
+        ("scale.wake", "timeout_s", manifest.scale.wake, request),
     )
     for section, name, given, (outer, most_s) in inner_outer:
         seconds = getattr(given, name)
         if name in given.model_fields_set and seconds > most_s:
             what = f"{section}.{name} ({seconds:g}) is longer than {outer} ({most_s:g})"
-            yield Flaw((section, name), what, "The longer one can never be reached.")
+            yield Flaw((*section.split("."), name), what, "The longer one can never be reached.")
 
 
 def _queue(manifest: Manifest) -> Iterator[Flaw]:

@@ -113,6 +113,24 @@ class Load(Section):
     """Hours of the day that the load lasts; what can stop meanwhile is priced for these."""
 
 
+class Wake(Section):
+    """How the gateway holds requests for a model that is scaled to zero, while it wakes."""
+
+    timeout_s: float = Field(default=600, ge=0)
+    """How long a request is held at most, seconds; 0 holds none: it is refused at once."""
+    look_every_s: float = Field(default=10, gt=0)
+    """How often one of the requests is sent to see whether the model is awake, seconds."""
+    max_held: int = Field(default=1000, ge=1)
+    """Requests held at the same time for one model, in each gateway process; more are refused."""
+    heartbeat_s: float | None = Field(default=None, gt=0, examples=[15])
+    """A streamed request that is held gets a comment so often, seconds, so that nobody between
+    takes the connection for dead; its status is then sent before it is known whether the model
+    wakes. None means never."""
+    by: Literal["refusal", "copies"] = "refusal"
+    """What wakes the model: `refusal`, the refused request itself, by its alarm; `copies`, one
+    call that asks for a copy, which is faster and needs a permission."""
+
+
 class Scale(Section):
     """How many copies run."""
 
@@ -122,6 +140,8 @@ class Scale(Section):
     """Most copies."""
     queue_per_replica: int = Field(default=8, ge=1)
     """Waiting requests a copy may have before another one is started."""
+    wake: Wake = Field(default=Wake(), examples=[{"timeout_s": 300}])
+    """How requests are held while a model that is scaled to zero wakes."""
     spot: float = Field(default=0, ge=0, le=1, examples=[0.8])
     """Share of the machines that run on spot capacity, 0 to 1; on ECS and EKS."""
     savings_plan: float = Field(default=0, ge=0, lt=1, examples=[0.3])

@@ -35,6 +35,9 @@ def check_target(manifest: Manifest) -> Iterator[Flaw]:
     if scale.min > scale.max:
         what = f"scale.min ({scale.min}) is above scale.max ({scale.max})"
         yield Flaw(("scale", "min"), what, "Raise scale.max.", f"max: {scale.min}")
+    if scale.wake.model_fields_set and not _can_sleep(manifest):
+        what = "scale.wake has no effect: no model here is scaled to zero behind SageMaker"
+        yield Flaw(("scale", "wake"), what, "Remove it, or set scale.min: 0.")
     if target.kind == "sagemaker":
         yield from _sagemaker(manifest)
         return
@@ -48,6 +51,13 @@ def check_target(manifest: Manifest) -> Iterator[Flaw]:
     if manifest.engine.kind in SAGEMAKER_ENGINES:
         what = f"engine.kind {manifest.engine.kind} is a container of SageMaker"
         yield Flaw(("engine", "kind"), what, "Set target.kind: sagemaker, or engine.kind: vllm.")
+
+
+def _can_sleep(manifest: Manifest) -> bool:
+    """Whether the gateway may find a model without a copy."""
+    deployed = manifest.target.kind == "sagemaker" and manifest.scale.min == 0
+    named = any(other.endpoint for other in manifest.models.values())
+    return deployed or named or manifest.engine_kind == "sagemaker"
 
 
 def _sagemaker(manifest: Manifest) -> Iterator[Flaw]:

@@ -9,32 +9,51 @@ if TYPE_CHECKING:
     from penstock.engines.sagemaker.token import Token
     from penstock.gateway.endpoints import Endpoints
     from penstock.gateway.fleet import Fleet
-    from penstock.gateway.settings import EngineSettings, Settings
+    from penstock.gateway.settings import (
+        EngineSettings,
+        SageMakerSettings,
+        Settings,
+        WakeSettings,
+    )
     from penstock.manifest.model import Manifest
     from penstock.manifest.routing import OtherModel
 
 
 def endpoint_engine(
-    name: str, endpoint: str, component: str | None, region: str
+    name: str,
+    endpoint: str,
+    component: str | None,
+    region: str,
+    wake: WakeSettings | None = None,
 ) -> EngineSettings:
     """Return the engine `name`: an endpoint, or a component on it; its address is found later.
 
     Every model it serves is told so by `upstream: ""`.
     """
-    from penstock.gateway.settings import EngineSettings, SageMakerSettings
+    from penstock.gateway.settings import EngineSettings, SageMakerSettings, WakeSettings
 
-    return EngineSettings(name, "", sagemaker=SageMakerSettings(endpoint, region, component))
+    place = SageMakerSettings(endpoint, region, component, wake or WakeSettings())
+    return EngineSettings(name, "", sagemaker=place)
+
+
+def wake_settings(manifest: Manifest) -> WakeSettings:
+    """Return how requests are held while a model wakes."""
+    from penstock.gateway.settings import WakeSettings
+
+    return WakeSettings(**manifest.scale.wake.model_dump())
 
 
 def own_engine(manifest: Manifest) -> EngineSettings:
     """Return the engine of a manifest with `engine.kind: sagemaker`."""
     engine = manifest.engine
-    return endpoint_engine("engine", engine.endpoint or "", engine.component, region_of(manifest))
+    place = engine.endpoint or "", engine.component, region_of(manifest)
+    return endpoint_engine("engine", *place, wake_settings(manifest))
 
 
 def other_engine(manifest: Manifest, name: str, other: OtherModel) -> EngineSettings:
     """Return the engine of a further model at an endpoint."""
-    return endpoint_engine(name, other.endpoint or "", other.component, region_of(manifest))
+    place = other.endpoint or "", other.component, region_of(manifest)
+    return endpoint_engine(name, *place, wake_settings(manifest))
 
 
 def front_engines(
@@ -46,7 +65,10 @@ def front_engines(
     the endpoint itself.
     """
     names = (manifest.served_model, *manifest.adapters)
-    return tuple(endpoint_engine(name, endpoint, components.get(name), region) for name in names)
+    wake = wake_settings(manifest)
+    return tuple(
+        endpoint_engine(name, endpoint, components.get(name), region, wake) for name in names
+    )
 
 
 def region_of(manifest: Manifest) -> str:
@@ -112,11 +134,19 @@ def open_endpoints(fleet: Fleet) -> Endpoints | None:
 
     if all(engine.sagemaker is None for engine in fleet):
         return None
+    from penstock.engines.sagemaker.control import ask_for_a_copy, control_plane
     from penstock.engines.sagemaker.token import find_credentials, mint
     from penstock.gateway.endpoints import Endpoints
 
     credentials = find_credentials()
-    return Endpoints(fleet, lambda region: mint(credentials, region), wall=time.time)
+
+    def wake(place: SageMakerSettings) -> bool:
+        # An endpoint without components has no copies to ask for.
+        return place.component is not None and ask_for_a_copy(
+            control_plane(place.region), place.component
+        )
+
+    return Endpoints(fleet, lambda region: mint(credentials, region), wake, wall=time.time)
 
 
 def _missing() -> Exception:
