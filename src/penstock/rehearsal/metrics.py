@@ -1,13 +1,25 @@
-"""What CloudWatch would have measured: points in AWS's time, kept for a day of it."""
+"""What CloudWatch would have measured: points in AWS's time, kept for a day of it.
+
+Alarms and policies look at AWS's time; who asks CloudWatch gives the wall's: points have both.
+"""
 
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 DAY_S = 86_400.0
 MOST_POINTS = 20_000
 Key = tuple[str, str, frozenset[tuple[str, str]]]
+
+
+class Point(NamedTuple):
+    """A measured value: when, on AWS's clock and on the wall's (Unix time)."""
+
+    at_s: float
+    wall_s: float
+    value: float
 
 
 class Metrics:
@@ -15,17 +27,15 @@ class Metrics:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._points: dict[Key, deque[tuple[float, float]]] = defaultdict(
-            lambda: deque(maxlen=MOST_POINTS)
-        )
+        self._points: dict[Key, deque[Point]] = defaultdict(lambda: deque(maxlen=MOST_POINTS))
         self._lock = threading.Lock()
 
     def put(self, namespace: str, name: str, dimensions: Mapping[str, str], value: float) -> None:
         """Record a value that was measured now."""
         with self._lock:
             points = self._points[_key(namespace, name, dimensions)]
-            points.append((self._clock(), value))
-            while points[0][0] < self._clock() - DAY_S:
+            points.append(Point(self._clock(), time.time(), value))
+            while points[0].at_s < self._clock() - DAY_S:
                 points.popleft()
 
     def values(
@@ -41,7 +51,25 @@ class Metrics:
         start = self._clock() - ago_s
         with self._lock:
             points = self._points.get(_key(namespace, name, dimensions), ())
-            return [value for at, value in points if start <= at < start + for_s]
+            return [each.value for each in points if start <= each.at_s < start + for_s]
+
+    def between(
+        self,
+        namespace: str,
+        name: str,
+        dimensions: Mapping[str, str],
+        begin_s: float,
+        end_s: float,
+    ) -> list[Point]:
+        """Return the points between two times of the wall, oldest first."""
+        with self._lock:
+            points = self._points.get(_key(namespace, name, dimensions), ())
+            return [each for each in points if begin_s <= each.wall_s < end_s]
+
+    def known(self) -> list[tuple[str, str, dict[str, str]]]:
+        """Return the namespace, name and dimensions of everything that was ever measured."""
+        with self._lock:
+            return [(space, name, dict(dimensions)) for space, name, dimensions in self._points]
 
 
 def statistic(values: list[float], name: str) -> float | None:

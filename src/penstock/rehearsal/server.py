@@ -24,7 +24,11 @@ from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.runtime.routes import route
 from penstock.rehearsal.service import Answer, Service, json_refusal
 
-SIGNED_AS = {"elasticloadbalancing": "elbv2"}
+SIGNED_AS = {
+    "elasticloadbalancing": "elbv2",
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+}
 """Services that sign with another name than botocore's."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 
@@ -79,7 +83,7 @@ class Front:
         if not self._cloud.faults.take("throttling", service=service):
             return None
         own = self._services.get(service)
-        return own.refusal(throttled()) if own else json_refusal(throttled())
+        return own.refusal(throttled(), request) if own else json_refusal(throttled())
 
 
 def listen(front: Front, port: int) -> BaseWSGIServer:

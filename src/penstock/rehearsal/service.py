@@ -39,7 +39,7 @@ class Service:
         self.name, self._operations = name, operations
         self._model = get_service_model(name)
         spoken = self._model.metadata.get("protocols", [self._model.protocol])
-        self._protocol = next(each for each in spoken if each in PROTOCOL_PARSERS)
+        self._protocols: list[str] = [each for each in spoken if each in PROTOCOL_PARSERS]
 
     def operation(self, request: Request) -> str:
         """Return the name of what is asked for, such as `CreateEndpoint`; empty if unknown."""
@@ -56,14 +56,15 @@ class Service:
         try:
             return self._carry_out(name, request)
         except AwsError as error:
-            return self.refusal(error)
+            return self.refusal(error, request)
         except ClientError as error:  # of another service, asked on behalf of this one
             said = error.response["Error"]
-            return self.refusal(AwsError("ValidationError", f"{said['Code']}: {said['Message']}"))
+            told = AwsError("ValidationError", f"{said['Code']}: {said['Message']}")
+            return self.refusal(told, request)
 
-    def refusal(self, error: AwsError) -> Answer:
-        """Write an error as this service's protocol does."""
-        if self._protocol == "query":
+    def refusal(self, error: AwsError, request: Request) -> Answer:
+        """Write an error in the protocol of the request."""
+        if self._protocol(request) == "query":
             body = (
                 f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code><Message>"
                 f"{escape(error.message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId>"
@@ -72,14 +73,20 @@ class Service:
             return Answer(error.status, {"Content-Type": "text/xml"}, body.encode())
         return json_refusal(error)
 
+    def _protocol(self, request: Request) -> str:
+        """Return how the client speaks: a service may understand both."""
+        if "query" in self._protocols and "X-Amz-Target" not in request.headers:
+            return "query"
+        return self._protocols[0]
+
     def _carry_out(self, name: str, request: Request) -> Answer:
         method = getattr(self._operations, xform_name(name), None)
         if method is None:
             raise AwsError(
                 "InvalidAction", f"The stand-in for AWS has no {self.name}:{name}", status=501
             )
-        model = self._model.operation_model(name)
-        parameters = PROTOCOL_PARSERS[self._protocol](model).parse(
+        model, protocol = self._model.operation_model(name), self._protocol(request)
+        parameters = PROTOCOL_PARSERS[protocol](model).parse(
             {
                 "method": request.method,
                 "values": request.values,
@@ -90,7 +97,7 @@ class Service:
             }
         )
         check(parameters, model.input_shape)
-        written = get_serializer_class(self.name, self._protocol)(model).serialize(
+        written = get_serializer_class(self.name, protocol)(model).serialize(
             method(parameters) or {}
         )
         body = written["body"]

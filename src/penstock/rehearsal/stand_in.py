@@ -16,6 +16,7 @@ from penstock.rehearsal.containers.health import TargetHealth
 from penstock.rehearsal.containers.records import Yard
 from penstock.rehearsal.containers.steering import Steering
 from penstock.rehearsal.control import Control
+from penstock.rehearsal.figures import Figures
 from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.inventory import Inventory
 from penstock.rehearsal.pulse import Pulse
@@ -43,6 +44,7 @@ class StandIn:
         control.add("GET", "addresses", directory.everything)
         services = (
             Service("application-autoscaling", scaling),
+            Service("cloudwatch", Figures(cloud)),
             Service("codebuild", Builds(cloud)),
             Service("ecs", Services(cloud, yard, self._steering)),
             Service("elasticache", Caches(cloud)),

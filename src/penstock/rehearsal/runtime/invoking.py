@@ -42,6 +42,12 @@ class Goal:
     variant: dict[str, str]
     component: dict[str, str]
 
+    @property
+    def measured(self) -> list[dict[str, str]]:
+        """The dimensions that a request is counted under, each once."""
+        same = self.variant == self.component
+        return [self.variant] if same else [self.variant, self.component]
+
 
 class Runtime:
     """Invocations, plain, streamed, asynchronous, and OpenAI's route."""
@@ -113,8 +119,8 @@ class Runtime:
             raise AwsError("ValidationError", NO_CAPACITY, status=400)
         self._count("ConcurrentRequestsPerCopy", goal.component, goal.copies.count(1))
         self._count("ConcurrentRequestsPerModel", goal.variant, goal.copies.in_flight)
-        self._count("Invocations", goal.variant, 1)
-        self._count("Invocations", goal.component, 1)
+        for dimensions in goal.measured:
+            self._count("Invocations", dimensions, 1)
         begin, connection = time.monotonic(), engine.connect()
         sent = {"Content-Type": "application/json"}
         if goal.adapter:
@@ -167,7 +173,7 @@ class Runtime:
 
     def _over(self, goal: Goal, begin: float, status: int) -> None:
         goal.copies.count(-1)
-        for dimensions in (goal.variant, goal.component):
+        for dimensions in goal.measured:
             self._count("ModelLatency", dimensions, (time.monotonic() - begin) * 1e6)
             self._count("Invocation4XXErrors", dimensions, float(400 <= status < 500))
             self._count("Invocation5XXErrors", dimensions, float(status >= 500))
