@@ -29,9 +29,13 @@ class Deployments:
         self.file.write_text(json.dumps(manifest))  # JSON is YAML
 
     def run(self, command: str, *arguments: str, code: int = ExitCode.OK) -> tuple[str, str]:
-        """Run a command; returns what it wrote to stdout and to stderr."""
+        """Run a command on the manifest; returns what it wrote to stdout and to stderr."""
+        return self.run_with(command, str(self.file), *arguments, code=code)
+
+    def run_with(self, *arguments: str, code: int = ExitCode.OK) -> tuple[str, str]:
+        """Run a command with these arguments and no others."""
         self._capsys.readouterr()
-        given = main([command, str(self.file), *arguments])
+        given = main(arguments)
         written = self._capsys.readouterr()
         assert given == code, written.err
         return written.out, written.err

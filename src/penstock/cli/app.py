@@ -58,8 +58,12 @@ COMMANDS = {
         "penstock.cli.token", "Make a token that opens SageMaker's OpenAI route for a while."
     ),
     "up": Entry("penstock.cli.up", "Serve the model behind the gateway on this machine."),
-    "status": Entry("penstock.cli.status", "Show what runs on this machine, and how it is."),
-    "logs": Entry("penstock.cli.logs", "Show the logs of the running stack."),
+    "status": Entry(
+        "penstock.cli.status", "Show what runs on this machine, or is deployed, and how it is."
+    ),
+    "logs": Entry(
+        "penstock.cli.logs", "Show the logs of the running stack, or of what is deployed."
+    ),
     "down": Entry("penstock.cli.down", "Stop the running stack."),
     "engines": Entry(
         "penstock.cli.engines",

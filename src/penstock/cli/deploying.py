@@ -1,16 +1,20 @@
 """What the commands share that work on a deployment: its manifest, its record, its progress."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.cli.output import note
 from penstock.targets.journal import FileJournal
-from penstock.targets.sagemaker.deployer import Deployer
+
+if TYPE_CHECKING:
+    from penstock.targets.sagemaker.deployer import Deployer
 
 ManifestFile = Annotated[
     Path | None,

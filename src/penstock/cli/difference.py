@@ -1,15 +1,19 @@
 """Where a deployment stands against its manifest: asked of AWS, priced by the catalogue."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.catalog.catalogue import load as load_catalogue
 from penstock.cli.changes import Difference
 from penstock.cli.planning import refreshed_prices, refreshed_spot
 from penstock.plan.stack_price import price_of_all
 from penstock.plan.steps import Step
-from penstock.targets.sagemaker.deployer import Deployer
 from penstock.targets.sagemaker.growth import most_machines
+
+if TYPE_CHECKING:
+    from penstock.targets.sagemaker.deployer import Deployer
 
 
 def difference_of(deployer: Deployer, steps: Sequence[Step]) -> Difference:

@@ -1,5 +1,6 @@
 """`penstock invoke`: one prompt, one answer."""
 
+import json
 import sys
 from collections.abc import Iterable
 from contextlib import closing
@@ -11,6 +12,8 @@ import typer
 from penstock.cli.address import Key, Model, System, Url, find_address
 from penstock.cli.client import Client, Ended, Piece, Text, ToolUse
 from penstock.cli.conversation import Conversation
+from penstock.cli.deployed import File, find_deployed
+from penstock.cli.deployed_invoke import Deployed, open_deployed
 from penstock.cli.output import AsJson, note, print_json, print_text
 from penstock.ground.errors import UserError
 
@@ -35,21 +38,31 @@ def command(  # noqa: PLR0913  every parameter is an option of the command
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     stream: Stream = False,
+    file: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one prompt and print the answer.
 
-    With --json the whole answer is printed as the gateway sent it; with --json --stream every
-    piece is one JSON object on a line.
+    It goes to the gateway, or to SageMaker where that is what is deployed. With --json the whole
+    answer is printed as it was sent; with --json --stream every piece is a JSON object on a line.
     """
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text:
         raise UserError("the prompt is empty", fix='Try: penstock invoke "Hello"')
-    address = find_address(url, key, Path.cwd())
     limits = {"max_tokens": max_tokens, "temperature": temperature}
+    given = {name: value for name, value in limits.items() if value is not None}
+    if url is None and (manifest := find_deployed(file, Path.cwd())):
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": text})
+        with open_deployed(manifest, model) as deployed:
+            if stream:
+                _show_stream(deployed.stream(messages, given), as_json=as_json)
+            else:
+                _show_deployed(deployed, deployed.answer(messages, given), as_json=as_json)
+        return
+    address = find_address(url, key, Path.cwd())
     with Client(address) as client:
         talk = Conversation(model or address.model or client.first_model(), system)
-        given = {name: value for name, value in limits.items() if value is not None}
         request = {**talk.request(text), **given}
         if stream:
             _stream(client, request, as_json=as_json)
@@ -69,15 +82,28 @@ def _answer(client: Client, request: dict[str, object], *, as_json: bool) -> Non
 
 def _stream(client: Client, request: dict[str, object], *, as_json: bool) -> None:
     with closing(client.stream(request)) as pieces:
-        if as_json:
-            for piece in pieces:
-                print_json({"type": _TYPES[type(piece)], **piece._asdict()})
-            return
-        try:
-            reason = _print_pieces(pieces)
-        finally:
-            print_text()
-        _warn_if_cut(reason)
+        _show_stream(pieces, as_json=as_json)
+
+
+def _show_stream(pieces: Iterable[Piece], *, as_json: bool) -> None:
+    if as_json:
+        for piece in pieces:
+            print_json({"type": _TYPES[type(piece)], **piece._asdict()})
+        return
+    try:
+        reason = _print_pieces(pieces)
+    finally:
+        print_text()
+    _warn_if_cut(reason)
+
+
+def _show_deployed(deployed: Deployed, answer: bytes, *, as_json: bool) -> None:
+    if as_json:
+        print_json(json.loads(answer))
+        return
+    said, reason = deployed.text(answer)
+    print_text(said)
+    _warn_if_cut(reason)
 
 
 _TYPES: dict[type[Piece], str] = {Text: "text", ToolUse: "tool", Ended: "end"}

@@ -7,26 +7,35 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.deployed import File, find_deployed
+from penstock.cli.deployed_logs import show_deployed_logs
 from penstock.cli.output import AsJson, ExitCode, print_json
 from penstock.ground.errors import UserError
 from penstock.targets.local import logs
 from penstock.targets.local.state import find_directory
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[engine|gateway|supervisor]", help="Whose; else all.")
+    str | None, typer.Argument(metavar="[NAME]", help="Whose: engine, gateway, ...; else all.")
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")]
 Lines = Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines from the end.")]
 
 
 def command(
-    name: Name = None, follow: Follow = False, lines: Lines = 40, as_json: AsJson = False
+    name: Name = None,
+    *,
+    follow: Follow = False,
+    lines: Lines = 40,
+    file: File = None,
+    as_json: AsJson = False,
 ) -> int:
-    """Show the logs of the running stack.
+    """Show the logs of the running stack, or of what is deployed.
 
     After it has stopped, those of the last one. Lines carry a name when there are several logs.
-    With --json, every line is an object {"name", "line"}.
+    With --json, every line is an object {"name", "line"}, of a deployment with "at" and "stream".
     """
+    if manifest := find_deployed(file, Path.cwd()):
+        return show_deployed_logs(manifest, name, lines, follow=follow, as_json=as_json)
     folder = logs.folder(find_directory(Path.cwd()))
     found = {path.stem: path for path in sorted(folder.glob("*.log"))}
     chosen = {one: path for one, path in found.items() if name in (None, one, one.split("-")[0])}

@@ -1,22 +1,28 @@
-"""`penstock status`: what runs here, and how it is."""
+"""`penstock status`: what runs here or is deployed, and how it is."""
 
 import asyncio
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from penstock.cli.deployed import File, find_deployed
+from penstock.cli.deployed_status import show_deployed
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.targets.local.event import Phase
 from penstock.targets.local.probe import is_ready
 from penstock.targets.local.state import RunState, find_directory, read_state
 
 
-def command(as_json: AsJson = False) -> int:
-    """Show what runs on this machine, and how it is.
+def command(file: File = None, as_json: AsJson = False) -> int:
+    """Show what runs on this machine, or is deployed, and how it is.
 
     Exit code 1 when nothing runs, or when it cannot answer now. With --json, stdout carries
-    {"running": true, "serves": true, ...} and what `.penstock/run.json` holds, but for the key.
+    {"running": true, "serves": true, ...} and what `.penstock/run.json` holds, but for the key;
+    of a deployment, {"deployment", "region", "serves", "stacks", "endpoint", "alarms",
+    "usd_per_hour", "outputs"}.
     """
+    if manifest := find_deployed(file, Path.cwd()):
+        return show_deployed(manifest, as_json=as_json)
     state = read_state(find_directory(Path.cwd()))
     serves = state is not None and asyncio.run(is_ready(state.url, "/ready"))
     if as_json:

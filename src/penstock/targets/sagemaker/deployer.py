@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.ground.errors import UserError
 from penstock.manifest.model import Manifest
 from penstock.plan.changes import StackChange
 from penstock.plan.steps import Found
@@ -28,8 +29,9 @@ from penstock.targets.sagemaker.diagnosis import GROUPS, Diagnosis, last_part
 from penstock.targets.sagemaker.hosted import Hosting
 from penstock.targets.sagemaker.observing import read_domain
 from penstock.targets.sagemaker.questions import Questions, Subject
-from penstock.targets.sagemaker.runtime import Runtime
+from penstock.targets.sagemaker.runtime import Address, Runtime
 from penstock.targets.sagemaker.stacks import emit
+from penstock.targets.sagemaker.standing import Standing, read_standing
 
 STANDING = {Found.PRESENT, Found.BUSY, Found.STUCK}
 """How stacks are found whose resources cost something."""
@@ -75,7 +77,7 @@ class Deployer:
         self.names = Names(manifest.name)
         self.stacks = Stacks(account, manifest.name)
         self.hosting = Hosting(account)
-        self.logs = Logs(account)
+        self.logs, self.runtime = Logs(account), Runtime(account)
         self._diagnosis = Diagnosis(self.hosting, self.logs)
         self._hub_cache, self._keep_wreck = hub_cache, keep_wreck
         self._gateway = gateway
@@ -120,6 +122,22 @@ class Deployer:
         found = (self.stacks.find(name) for name in names)
         return [self.stacks.template(seen) for seen in found if seen and seen.found in STANDING]
 
+    def now(self) -> Standing:
+        """How the deployment stands."""
+        names = (self.names.base, self.names.main)
+        return read_standing(self.account, self.stacks, self.hosting, names, self.names.main)
+
+    def log_groups(self) -> dict[str, str]:
+        """Log groups by a short name: those of the containers, and those that a stack made."""
+        kinds = zip(("endpoint", "engine"), self.names.log_groups, strict=True)
+        found = dict(kinds)
+        for name in (self.names.base, self.names.main):
+            seen = self.stacks.find(name)
+            for title, (kind, physical) in self.stacks.resources(seen).items() if seen else ():
+                if kind == "AWS::Logs::LogGroup":
+                    found[title.removesuffix("Logs").removesuffix("LogGroup").lower()] = physical
+        return found
+
     def emitted(self) -> Emitted:
         """The templates, with what is known of the base stack now."""
         observed = Observed(
@@ -141,6 +159,21 @@ class Deployer:
         found = self.stacks.resources(seen) if seen else {}
         kind, name = found.get("Bucket", ("", ""))
         return Bucket(self.account, name) if kind == "AWS::S3::Bucket" else None
+
+    def address(self, model: str | None = None) -> Address:
+        """Where a model or an adapter of the deployment answers; the model's own if left out.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        base, adapters = components_of(self.emitted().main)
+        if model is None or model == self.manifest.served_model:
+            return Address(self.names.main, base)
+        known = dict(zip(self.manifest.adapters, adapters, strict=False))
+        if model not in known:
+            names = ", ".join((self.manifest.served_model, *known))
+            raise UserError(f"{model} is not deployed", why=f"there are {names}")
+        return Address(self.names.main, known[model])
 
     def _stack_part(self, stack: Stack) -> StackPart:
         def wanted() -> Stack:
@@ -182,9 +215,7 @@ class Deployer:
             mode=mode,
             may_sleep=self.manifest.scale.min == 0 and mode in ("components", "async"),
         )
-        return Questions(
-            subject, self.hosting, Runtime(self.account), self.bucket, self._diagnosis
-        )
+        return Questions(subject, self.hosting, self.runtime, self.bucket, self._diagnosis)
 
 
 def components_of(main: Stack) -> tuple[str, tuple[str, ...]]:

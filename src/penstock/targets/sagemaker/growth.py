@@ -1,4 +1,4 @@
-"""A deployment that has grown as far as its scaling allows, as a template: for its price."""
+"""A deployment with another number of machines, as a template: for its price."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -22,6 +22,17 @@ def most_machines(template: Mapping[str, object]) -> dict[str, Any]:
         ):
             each["Properties"]["DesiredCount"] = most
     return grown
+
+
+def with_machines(template: Mapping[str, object], counts: Mapping[str, int]) -> dict[str, Any]:
+    """The template with as many machines to begin with as `counts` says, by variant."""
+    other: dict[str, Any] = copy.deepcopy(dict(template))
+    for each in other.get("Resources", {}).values():
+        if each["Type"] == "AWS::SageMaker::EndpointConfig":
+            for variant in each["Properties"]["ProductionVariants"]:
+                if "InitialInstanceCount" in variant:
+                    variant["InitialInstanceCount"] = counts.get(variant["VariantName"], 0)
+    return other
 
 
 def _bounds(resources: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
