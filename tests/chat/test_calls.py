@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import aclosing, suppress
 
 import pytest
-from tests.fakes.chat_tools import ONE_NUMBER, ActTool, Hanging, fails, returns
+from tests.fakes.chat_tools import ONE_NUMBER, ActTool, Hanging, fails, returns, steps_of
 
 from penstock.chat.accumulate import Call
 from penstock.chat.calls import Bounds, CallRunner, read_arguments
@@ -25,7 +25,7 @@ def runner(*tools: Tool, bounds: Bounds | None = None, deadline_s: float = 60.0)
 async def end_of(run: CallRunner, name: str, arguments: str = "{}") -> tuple[str, str]:
     """How one call ends, and what the model is told."""
     call = Call(id="c", name=name, arguments=arguments)
-    async with aclosing(run.run([call])) as steps:
+    async with aclosing(steps_of(run, [call])) as steps:
         events = [step async for step in steps]
     assert events[0] == ToolStarted(name, "c")
     (finished,) = events[1:]
@@ -103,7 +103,7 @@ async def test_two_wrong_calls_in_one_round_are_one_mistake_each() -> None:
     run = runner(returns("f", 1, ONE_NUMBER))
     calls = [Call(id=str(n), name="f", arguments="{}") for n in range(2)]
     for outcome in ("invalid", "bad_arguments"):
-        ends = [step async for step in run.run(calls) if isinstance(step, ToolFinished)]
+        ends = [step async for step in steps_of(run, calls) if isinstance(step, ToolFinished)]
         assert [end.outcome for end in ends] == [outcome] * 2
 
 
@@ -132,7 +132,7 @@ async def test_whatever_a_tool_raises_is_a_failure_of_that_call(error: BaseExcep
 
     run = runner(ActTool("f", explode), returns("g", 1))
     calls = [Call(id="1", name="f"), Call(id="2", name="g")]
-    ends = {s.name: s async for s in run.run(calls) if isinstance(s, ToolFinished)}
+    ends = {s.name: s async for s in steps_of(run, calls) if isinstance(s, ToolFinished)}
     assert (ends["f"].outcome, ends["f"].result) == ("error", '{"error": "f failed"}')
     assert ends["g"].outcome == "ok"
 
@@ -154,7 +154,7 @@ async def test_a_tool_that_does_not_stop_is_left_behind(
     run = runner(ActTool("f", cling), returns("g", 1), bounds=Bounds(call_timeout_s=0.01))
     calls = [Call(id="1", name="f"), Call(id="2", name="g")]
     ends = []
-    async with asyncio.timeout(5), aclosing(run.run(calls)) as steps:
+    async with asyncio.timeout(5), aclosing(steps_of(run, calls)) as steps:
         async for step in steps:
             if isinstance(step, ToolFinished):
                 ends.append((step.name, step.outcome))
@@ -229,9 +229,8 @@ async def test_calls_of_a_round_run_at_the_same_time_and_end_in_their_own_order(
 
     tool = ActTool("meet", meet, parameters=ONE_NUMBER)
     calls = [Call(id=str(n), name="meet", arguments=json.dumps({"n": n})) for n in range(3)]
-    ends = [
-        step.call_id async for step in runner(tool).run(calls) if isinstance(step, ToolFinished)
-    ]
+    steps = steps_of(runner(tool), calls)
+    ends = [step.call_id async for step in steps if isinstance(step, ToolFinished)]
     assert ends == ["2", "1", "0"]
     assert [call.result for call in calls] == ["0", "1", "2"]
 
@@ -240,7 +239,7 @@ async def test_more_calls_than_allowed_are_not_run() -> None:
     tool = returns("f", 1)
     calls = [Call(id=str(n), name="f", arguments="{}") for n in range(5)]
     run = runner(tool, bounds=Bounds(max_calls=3))
-    outcomes = [s.outcome async for s in run.run(calls) if isinstance(s, ToolFinished)]
+    outcomes = [s.outcome async for s in steps_of(run, calls) if isinstance(s, ToolFinished)]
     assert sorted(outcomes) == ["error", "error", "ok", "ok", "ok"]
     assert len(tool.calls) == 3
     assert "at most 3" in calls[4].result
@@ -254,7 +253,7 @@ async def test_seconds_are_measured_on_the_clock() -> None:
         return None
 
     run = CallRunner(Toolbox([ActTool("f", work)]), Bounds(), 60.0, clock)
-    steps = [step async for step in run.run([Call(id="c", name="f")])]
+    steps = [step async for step in steps_of(run, [Call(id="c", name="f")])]
     assert isinstance(steps[1], ToolFinished)
     assert steps[1].seconds == 2.5
 
@@ -263,9 +262,9 @@ async def test_leaving_a_round_cancels_its_calls(caplog: pytest.LogCaptureFixtur
     tool = Hanging()
     before = asyncio.all_tasks()
     patient = Bounds(call_timeout_s=3600)
-    steps = runner(tool, returns("f", 1), bounds=patient, deadline_s=7200).run(
-        [Call(id="1", name="hang"), Call(id="2", name="f"), Call(id="3", name="hang")]
-    )
+    run = runner(tool, returns("f", 1), bounds=patient, deadline_s=7200)
+    calls = [Call(id="1", name="hang"), Call(id="2", name="f"), Call(id="3", name="hang")]
+    steps = steps_of(run, calls)
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, ToolFinished):

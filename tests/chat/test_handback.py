@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -54,9 +53,7 @@ class Desk:
             continuations,
         )
         self.events = []
-        async with aclosing(turn.events()) as events:
-            async for event in events:
-                self.events.append(event)
+        await turn.run(self.events.append)
         last = self.events[-1]
         assert isinstance(last, Finished)
         return last
@@ -349,8 +346,9 @@ async def test_where_nobody_can_be_asked_the_call_is_denied() -> None:
     body: Any = {"model": "m", "messages": [HI]}
     engine = ScriptedEngine([sse(answer(calls=[PAY]))], [sse(answer(["No."]))])
     turn = Turn(read_request(json.dumps(body).encode()), engine, Toolbox([tool], ["pay"]))
-    async with aclosing(turn.events()) as events:
-        outcomes = [e.outcome async for e in events if isinstance(e, ToolFinished)]
+    seen: list[Event] = []
+    await turn.run(seen.append)
+    outcomes = [event.outcome for event in seen if isinstance(event, ToolFinished)]
     assert (outcomes, tool.calls) == (["denied"], [])
 
 

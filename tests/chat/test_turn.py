@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -46,9 +46,7 @@ def turn_of(
 async def events_of(turn: Turn, seen: list[Event] | None = None) -> list[Event]:
     """All events of a turn; `seen` keeps them if it fails."""
     seen = [] if seen is None else seen
-    async with aclosing(turn.events()) as events:
-        async for event in events:
-            seen.append(event)
+    await turn.run(seen.append)
     return seen
 
 
@@ -373,11 +371,28 @@ async def test_errors_of_the_engine_come_through_typed(
 async def test_the_connection_is_read_to_its_end_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("penstock.chat.sse._DRAIN_S", 0.01)
+    monkeypatch.setattr("penstock.chat.streams.FINISH_S", 0.01)
     for rest, ends in (([b": bye\n\n"], 1), ([asyncio.Event()], 0), ([dies()], 0)):
         engine = ScriptedEngine([sse(answer(["a"])), *rest])
         assert finished_of(await events_of(turn_of(engine))).message.content == "a"
         assert (engine.open_streams, engine.read_to_end) == (0, ends)
+
+
+async def leave_after(turn: Turn, most: int) -> list[Event]:
+    """Cancel a turn as it tells so many events, or before its first step; what it told."""
+    seen: list[Event] = []
+
+    def tell(event: Event) -> None:
+        seen.append(event)
+        if len(seen) == most:
+            consumer.cancel()
+
+    consumer = asyncio.ensure_future(turn.run(tell, partial(asyncio.sleep, 0)))
+    if not most:
+        consumer.cancel()
+    await asyncio.wait([consumer])
+    assert consumer.cancelled()
+    return seen
 
 
 async def test_leaving_after_any_event_leaves_nothing_behind() -> None:
@@ -389,15 +404,10 @@ async def test_leaving_after_any_event_leaves_nothing_behind() -> None:
         engine = ScriptedEngine([first], [second])
         turn = turn_of(engine, adder(), tool, bounds=Bounds(call_timeout_s=0.002))
         before = asyncio.all_tasks()
-        events = turn.events()
-        ended = False
-        for _ in range(left_at):
-            if isinstance(await anext(events), Finished):
-                ended = True
-        await events.aclose()
+        seen = await leave_after(turn, left_at)
         assert asyncio.all_tasks() == before
         assert (engine.open_streams, tool.running) == (0, 0)
-        if ended:
+        if left_at and len(seen) == left_at and isinstance(seen[-1], Finished):
             break
         left_at += 1
     assert left_at == 1 + 2 + 2 + 1 + 1 + 1

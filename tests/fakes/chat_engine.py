@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from penstock.chat.streams import Pieces
 from penstock.ground.errors import EngineDied
 
 Json = dict[str, Any]
@@ -72,10 +73,10 @@ class ScriptedEngine:
         self.open_streams = 0
         self.read_to_end = 0
 
-    def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+    def stream(self, body: bytes) -> Pieces:
         """Ask; see `Engine`."""
         self.bodies.append(json.loads(body))
-        return self._play(self._scripts.pop(0))
+        return Pieces(self._play(self._scripts.pop(0)))
 
     async def _play(self, script: Sequence[Piece]) -> AsyncGenerator[bytes, None]:
         self.open_streams += 1

@@ -1,7 +1,13 @@
 """Tools that do what a test says."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from penstock.chat.accumulate import Call
+from penstock.chat.calls import CallRunner
+from penstock.chat.events import Step
+from penstock.chat.streams import pulled
 
 Act = Callable[[Mapping[str, object]], Awaitable[object]]
 
@@ -10,6 +16,11 @@ ONE_NUMBER: Mapping[str, object] = {
     "properties": {"n": {"type": "integer"}},
     "required": ["n"],
 }
+
+
+def steps_of(runner: CallRunner, calls: Sequence[Call]) -> AsyncGenerator[Step, None]:
+    """The steps of a round; closing it breaks the round off."""
+    return pulled(partial(runner.run, calls))
 
 
 class ActTool:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from itertools import pairwise
 from typing import Any, cast
 
@@ -114,19 +113,17 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 async def leave_at(run: _Run, most: int, cancels: bool) -> list[Any]:
-    """Take so many events, then leave: by closing, or cancelled while waiting for the next."""
+    """Take so many events, then leave: cancelled at once, or while it waits for the next."""
     seen: list[Any] = []
 
-    async def take() -> None:
-        async with aclosing(run.events()) as events:
-            async for event in events:
-                seen.append(event)
-                if len(seen) == most and not cancels:
-                    return
-                if len(seen) == most:
-                    asyncio.get_running_loop().call_soon(consumer.cancel)
+    def take(event: Any) -> None:
+        seen.append(event)
+        if len(seen) == most and cancels:
+            consumer.cancel()
+        elif len(seen) == most:
+            asyncio.get_running_loop().call_soon(consumer.cancel)
 
-    consumer = asyncio.ensure_future(take())
+    consumer = asyncio.ensure_future(run.run(take))
     await asyncio.wait({consumer})
     if not consumer.cancelled() and (error := consumer.exception()):
         assert isinstance(error, EngineError)
@@ -185,7 +182,8 @@ async def test_what_a_hostile_tool_answers_is_one_bounded_text(do: str) -> None:
     bounds = Bounds(call_timeout_s=0.01, max_result_bytes=MOST_BYTES)
     turn = Turn(read_request(request_body()), engine, Toolbox([ActTool("act", act)]), bounds)
     before = asyncio.all_tasks()
-    seen = [event async for event in turn.events()]
+    seen: list[Any] = []
+    await turn.run(seen.append)
     assert asyncio.all_tasks() == before
     assert isinstance(seen[-1], Finished)
     assert seen[-1].message.content == "done"

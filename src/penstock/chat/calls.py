@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -21,9 +21,11 @@ _GRACE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
+Tell = Callable[[Step], None]
+"""Gets the steps of a round as they happen; must not wait."""
+
 _Content = tuple[Mapping[str, object], ...]
 _Ended = tuple[Outcome, str, _Content]
-_Notes = asyncio.Queue[Step | BaseException]
 _PROGRESS_AT_ONCE = 20
 _PROGRESS_EVERY_S = 0.1
 _MAX_MESSAGE = 200
@@ -78,37 +80,37 @@ class CallRunner:
         self._told, self._misfits, self._repaired = set[str](), set[str](), set[str]()
         self._left_behind = set[str]()  # ids of calls
 
-    async def run(self, calls: Sequence[Call]) -> AsyncGenerator[Step, None]:
-        """Run one round; the ends come as they happen, and each call gets its `result`.
+    async def run(self, calls: Sequence[Call], tell: Tell) -> None:
+        """Run one round; `tell` gets its steps as they happen, and each call its `result`.
 
-        Closing or cancelling it cancels every call and waits until they are gone, or for a second:
-        a tool that does not stop when it is cancelled is left behind, and the log says so.
+        Cancelling it cancels every call and waits until they are gone, or for a second: a tool
+        that does not stop when it is cancelled is left behind, and the log says so.
         """
+        if not calls:
+            return
         for call in calls:
-            yield ToolStarted(name=call.name, call_id=call.id)
+            tell(ToolStarted(name=call.name, call_id=call.id))
         loop = asyncio.get_running_loop()
-        notes: _Notes = asyncio.Queue()
+        round_ = _Round(loop, tell, len(calls))
         tasks = [
-            loop.create_task(self._run(place, call, notes)) for place, call in enumerate(calls)
+            loop.create_task(self._run(place, call, round_)) for place, call in enumerate(calls)
         ]
-        latest_s = loop.time() + self._limit_s() + _GRACE_S
-        left = len(tasks)
+        late = loop.call_later(self._limit_s() + _GRACE_S, round_.close)
         try:
-            while left and (note := await _next_of(notes, latest_s)) is not None:
-                if isinstance(note, BaseException):
-                    raise note
-                left -= isinstance(note, ToolFinished)
-                yield note
+            await round_.over
             for call, task in zip(calls, tasks, strict=True):
-                if left and not task.done():
-                    yield self._leave_behind(call)
+                if round_.left and not task.done():
+                    tell(self._leave_behind(call))
             self._take_note()
         finally:
-            await _stop([task for task in tasks if not task.done()])
+            late.cancel()
+            round_.close()
+            if round_.left:
+                await _stop([task for task in tasks if not task.done()])
 
-    async def _run(self, place: int, call: Call, notes: _Notes) -> None:
+    async def _run(self, place: int, call: Call, round_: "_Round") -> None:
         began = self._clock()
-        begin_call(call.id, _Progress(call, notes, self._clock).report)
+        begin_call(call.id, _Progress(call, round_.tell, self._clock).report)
         try:
             if place < self._bounds.max_calls:
                 outcome, result, content = await self._end_of(call)
@@ -116,15 +118,14 @@ class CallRunner:
                 outcome, result, content = self._failed(
                     "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
                 )
+            if call.id in self._left_behind:
+                return
+            call.result = result
+            seconds = self._clock() - began
+            round_.ended(ToolFinished(call.name, call.id, outcome, seconds, result, content))
         except BaseException as error:
-            notes.put_nowait(error)
+            round_.fail(error)
             raise
-        if call.id in self._left_behind:
-            return
-        call.result = result
-        seconds = self._clock() - began
-        ended = ToolFinished(call.name, call.id, outcome, seconds, call.result, content)
-        notes.put_nowait(ended)
 
     def _leave_behind(self, call: Call) -> ToolFinished:
         self._left_behind.add(call.id)
@@ -211,11 +212,42 @@ class CallRunner:
         return outcome, error_text(what, self._bounds.max_result_bytes), ()
 
 
+class _Round:
+    """Calls that run at the same time: who is told of them, and when they are `over`.
+
+    `left` counts those that have not ended. Once it is over nobody is told any more.
+    """
+
+    __slots__ = ("_tell", "left", "over")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell, left: int) -> None:
+        self._tell, self.left = tell, left
+        self.over: asyncio.Future[None] = loop.create_future()
+
+    def tell(self, step: Step) -> None:
+        if not self.over.done():
+            self._tell(step)
+
+    def ended(self, end: ToolFinished) -> None:
+        self.tell(end)
+        self.left -= 1
+        if not self.left:
+            self.close()
+
+    def fail(self, error: BaseException) -> None:
+        if not self.over.done():
+            self.over.set_exception(error)
+
+    def close(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
 class _Progress:
     """Passes on what a call tells of itself until it ends: a few, then ten a second at most."""
 
-    def __init__(self, call: Call, notes: _Notes, clock: Clock) -> None:
-        self._call, self._notes, self._clock = call, notes, clock
+    def __init__(self, call: Call, tell: Tell, clock: Clock) -> None:
+        self._call, self._tell, self._clock = call, tell, clock
         self._count, self._next_s = 0, 0.0
 
     def report(self, done: float, total: float | None, message: str | None) -> None:
@@ -226,7 +258,7 @@ class _Progress:
         self._count += 1
         self._next_s = now_s + _PROGRESS_EVERY_S
         told = message[:_MAX_MESSAGE] if message else None
-        self._notes.put_nowait(ToolProgress(self._call.name, self._call.id, done, total, told))
+        self._tell(ToolProgress(self._call.name, self._call.id, done, total, told))
 
 
 async def _call(tool: Tool, arguments: Mapping[str, object]) -> object:
@@ -236,14 +268,6 @@ async def _call(tool: Tool, arguments: Mapping[str, object]) -> object:
         if not (tool.idempotent and error.transient):
             raise
     return await tool.call(arguments)
-
-
-async def _next_of(notes: _Notes, latest_s: float) -> Step | BaseException | None:
-    try:
-        async with asyncio.timeout_at(latest_s):
-            return await notes.get()
-    except TimeoutError:
-        return None
 
 
 async def _stop(running: Collection[asyncio.Task[None]]) -> None:

@@ -1,15 +1,23 @@
 """What a turn needs from outside: an engine to ask and tools to run."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 
 class ByteStream(Protocol):
-    """Bytes that arrive over time; any async generator of bytes is one."""
+    """Bytes that arrive over time.
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    No async generator: each would cost a turn more than the bytes it hands on.
+    """
 
-    async def __anext__(self) -> bytes: ...
+    async def next(self) -> bytes | None:
+        """Return what has come, cut anywhere; none at the end."""
+
+    async def finish(self) -> None:
+        """Nothing more is wanted of a whole answer: read on to its end, for a moment at most.
+
+        So its connection can be used again. Nothing that goes wrong here is told.
+        """
 
     async def aclose(self) -> None:
         """Stop at once and cancel the request upstream; harmless after the end."""
@@ -21,8 +29,9 @@ class Engine(Protocol):
     def stream(self, body: bytes) -> ByteStream:
         """Ask, and get the answer's raw server-sent events, cut anywhere.
 
-        `body` is the JSON of the request; it always says `stream: true`. The stream raises
-        `EngineUnavailable` or `EngineRefused` before its first byte, `EngineDied` after it.
+        `body` is the JSON of the request; it always says `stream: true`. This or the stream
+        raises `EngineUnavailable` or `EngineRefused` before the first byte, the stream
+        `EngineDied` after it.
         """
 
 

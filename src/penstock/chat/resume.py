@@ -76,14 +76,17 @@ def tool_message(call_id: str, content: object) -> Raw:
     return Raw(msgspec.json.encode(told))
 
 
+def is_resumed(messages: Sequence[Raw]) -> bool:
+    """Whether anything in `messages` may be a continuation."""
+    return any(MARK_BYTES in bytes(message) for message in messages)
+
+
 def restore(messages: Sequence[Raw], continuations: Continuations) -> Resumption:
     """Return `messages` with every continuation in them opened.
 
     Raises:
         RequestError: a continuation cannot be read, or an approval is asked for and not answered.
     """
-    if not any(MARK_BYTES in bytes(message) for message in messages):
-        return Resumption(list(messages))
     reader = _Reader(continuations)
     for raw in messages:
         reader.take(raw)

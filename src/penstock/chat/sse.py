@@ -6,18 +6,13 @@ middle of a UTF-8 character or between CR and LF changes nothing.
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import suppress
-
 from penstock.chat.ports import ByteStream
-from penstock.ground.errors import EngineDied, EngineError
+from penstock.ground.errors import EngineDied
 
 DONE = b"data: [DONE]\n\n"
 """The last event of an OpenAI stream, framed."""
 
 _DONE = b"[DONE]"
-_DRAIN_S = 1.0
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
@@ -98,29 +93,27 @@ def frame(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-async def read_events(stream: ByteStream) -> AsyncGenerator[list[bytes], None]:
-    """Give the data of the events that come together, up to `[DONE]`.
+class EventReader:
+    """Reads the events of a stream, up to `[DONE]`."""
 
-    The stream is closed whatever happens.
-    """
-    splitter = Splitter()
-    try:
-        async for piece in stream:
-            events = splitter.feed(piece)
+    __slots__ = ("_splitter", "_stream", "_whole")
+
+    def __init__(self, stream: ByteStream) -> None:
+        """Whoever made the stream closes it."""
+        self._stream, self._splitter, self._whole = stream, Splitter(), False
+
+    async def next(self) -> list[bytes] | None:
+        """Return the data of the events that come together; none at the end."""
+        while not self._whole:
+            piece = await self._stream.next()
+            if piece is None:
+                self._whole = True
+                return [data for data in self._splitter.finish() if data != _DONE]
+            events = self._splitter.feed(piece)
             if _DONE in events:
-                yield events[: events.index(_DONE)]
-                await _drain(stream)
-                return
+                self._whole = True
+                return events[: events.index(_DONE)]
             if events:
-                yield events
-        yield [data for data in splitter.finish() if data != _DONE]
-    finally:
-        await stream.aclose()
-
-
-async def _drain(stream: ByteStream) -> None:
-    """Read to the end, so that the connection can be used again; the answer is already whole."""
-    with suppress(TimeoutError, EngineError):
-        async with asyncio.timeout(_DRAIN_S):
-            async for _ in stream:
-                pass
+                return events
+        await self._stream.finish()
+        return None

@@ -8,11 +8,10 @@ The engine is always asked for a stream, and whatever cut its bytes have, the sa
 out: text flows to the client as it arrives, pieces of tool calls stay here. The chunk that says
 how an answer ended waits until the whole answer is known, for only then is it clear whether the
 turn goes on. A turn ends in one of three ways: with `Finished`, with an error of the engine, or
-because its consumer closed it; in each, nothing it began is left running.
+because it was cancelled; in each, nothing it began is left running.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -37,20 +36,25 @@ from penstock.chat.events import (
     Finished,
     Function,
     HandedBack,
-    Step,
     Usage,
 )
 from penstock.chat.outgoing import Outgoing
 from penstock.chat.parsers.chunks import ParsedChunks
 from penstock.chat.ports import Engine
 from penstock.chat.request import TurnRequest
-from penstock.chat.resume import restore, tool_message
-from penstock.chat.sse import read_events
+from penstock.chat.resume import is_resumed, restore, tool_message
+from penstock.chat.sse import EventReader
 from penstock.chat.toolbox import Toolbox
 from penstock.ground.clock import Clock, monotonic
 from penstock.ground.errors import AnswerUnfit, EngineDied
 
 _CUT_SHORT = ("length", "content_filter")
+
+Tell = Callable[[Event], None]
+"""Gets the events of a turn as they happen; must not wait."""
+
+Pace = Callable[[], Awaitable[None]]
+"""Waits until more text can be taken; awaited after each piece of it."""
 
 
 class Turn:
@@ -85,6 +89,8 @@ class Turn:
         self._settled: dict[str, str] = {}
         self._bounds = bounds or Bounds()
         self._clock = clock
+        self._tell: Tell = _nobody
+        self._pace: Pace | None = None
         self._out = Outgoing()
         self._replies: list[Reply] = []
         self._held: list[tuple[bytes, ChatChunk]] = []
@@ -94,65 +100,55 @@ class Turn:
         self.tool_rounds = 0
         self.repaired = False
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Run the turn. Close it (`contextlib.aclosing`) or cancel it to break it off.
+    async def run(self, tell: Tell, pace: Pace | None = None) -> Finished:
+        """Run the turn; `tell` gets its events in order, `Finished` last.
+
+        Cancel it to break it off.
 
         Raises:
             EngineError: the engine could not be asked, refused, or died in its answer.
             AnswerUnfit: the answer is not what was asked for, and was not when asked again.
             RequestError: what the request resumes cannot be resumed.
         """
+        self._tell, self._pace = tell, pace
         deadline_s = self._clock() + self._bounds.turn_timeout_s
         runner = CallRunner(
             self._toolbox, self._bounds, deadline_s, self._clock, self._request.client_tools
         )
-        async with aclosing(self._resume(runner)) as steps:
-            async for step in steps:
-                yield step
+        if self._continuations is not None and is_resumed(self._request.messages):
+            await self._resume(self._continuations, runner)
         added: list[Raw] = []
         while True:
             bound = self._bound(deadline_s)
             tools = None if self.repaired else self._offered(bound)
             body = self._request.engine_body(added, tools, first=not self.tool_rounds)
-            async with aclosing(self._ask(body)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            reply = self._replies[-1]
+            reply = await self._ask(body)
             ended = tools is None or bound is not None or reply.finish_reason in _CUT_SHORT
             share = self._share(() if tools is None else reply.calls, runner, ended=ended)
             if share.run:
-                if not share.handed and self._request.wanted is None:
-                    for chunk in self._held_text():
-                        yield chunk
-                self.tool_rounds += 1
-                async with aclosing(self._carry_out(share, runner)) as steps:
-                    async for step in steps:
-                        yield step
+                await self._carry_out(share, runner)
             further = self._further(reply, share)
             if not further:
                 break
             added += further
         finished = self._finished(reply, bound, share, added)
         if self._request.streams:
-            yield self._closing(finished)
-        yield finished
+            tell(self._closing(finished))
+        tell(finished)
+        return finished
 
-    async def _resume(self, runner: CallRunner) -> AsyncGenerator[Step, None]:
+    async def _resume(self, continuations: Continuations, runner: CallRunner) -> None:
         """Open what the messages carry, and run the calls that they approve."""
-        if self._continuations is None:
-            return
-        resumed = restore(self._request.messages, self._continuations)
+        resumed = restore(self._request.messages, continuations)
         if resumed.approval is not None:
-            await self._continuations.redeem(resumed.approval)
+            await continuations.redeem(resumed.approval)
             self.tool_rounds += 1
             calls = [Call(d.call.id, d.call.name, d.call.arguments) for d in resumed.decisions]
             decided = list(zip(resumed.decisions, calls, strict=True))
             for decision, call in decided:
                 if not decision.approved:
-                    yield runner.deny(call, decision.refusal)
-            async with aclosing(runner.run([c for d, c in decided if d.approved])) as steps:
-                async for step in steps:
-                    yield step
+                    self._tell(runner.deny(call, decision.refusal))
+            await runner.run([c for d, c in decided if d.approved], self._tell)
             for decision, call in decided:
                 resumed.settle(decision, call.result)
                 self._settled[f"{resumed.approval.nonce}.{call.id}"] = call.result
@@ -181,14 +177,20 @@ class Turn:
                 share.run.append(call)
         return share
 
-    async def _carry_out(self, share: "_Share", runner: CallRunner) -> AsyncGenerator[Step, None]:
+    async def _carry_out(self, share: "_Share", runner: CallRunner) -> None:
         """Run our calls; what would need an approval that cannot be asked for is denied."""
+        if not share.handed and self._request.wanted is None:
+            for chunk in self._held_text():
+                self._tell(chunk)
+        self.tool_rounds += 1
+        may_run: list[Call] = []
         for call in share.run:
             if runner.waits(call):
-                yield runner.deny(call, "this needs the user's approval, which cannot be had here")
-        async with aclosing(runner.run([c for c in share.run if not runner.waits(c)])) as steps:
-            async for step in steps:
-                yield step
+                why = "this needs the user's approval, which cannot be had here"
+                self._tell(runner.deny(call, why))
+            else:
+                may_run.append(call)
+        await runner.run(may_run, self._tell)
 
     def _bound(self, deadline_s: float) -> Bound | None:
         if not self.tool_rounds:
@@ -197,26 +199,33 @@ class Turn:
             return "rounds"
         return "time" if self._clock() >= deadline_s else None
 
-    async def _ask(self, body: bytes) -> AsyncGenerator[Chunk, None]:
-        """Stream one answer of the engine into a new reply; its end is held back."""
+    async def _ask(self, body: bytes) -> Reply:
+        """Tell one answer of the engine, all but its end, and return it."""
         reply = Reply()
         self._replies.append(reply)
         self._held = []
         parsed = self._parser()
         try:
-            async with aclosing(read_events(self._engine.stream(body))) as pieces:
-                async for events in pieces:
+            stream = self._engine.stream(body)
+            try:
+                events = EventReader(stream)
+                while (datas := await events.next()) is not None:
                     texts: list[bytes] = []
                     try:
-                        for data in events:
+                        for data in datas:
                             self._take(data, reply, parsed, texts)
                     finally:
                         if texts:
-                            yield Chunk(b"".join(texts), len(texts))
+                            self._tell(Chunk(b"".join(texts), len(texts)))
+                    if texts and self._pace is not None:
+                        await self._pace()
+            finally:
+                await stream.aclose()
             if reply.finish_reason is None:
                 raise EngineDied("the engine's answer ended in the middle")
         finally:
             self._account(reply)
+        return reply
 
     def _take(
         self, data: bytes, reply: Reply, parsed: ParsedChunks | None, texts: list[bytes]
@@ -343,6 +352,10 @@ class Turn:
             tells_tools=len(self._toolbox) > 0 and self._request.wanted is None,
             repaired=self.repaired,
         )
+
+
+def _nobody(event: Event) -> None:
+    """Nobody is told before the turn runs."""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import typer
 
 from penstock.chat.accumulate import Call
 from penstock.chat.calls import Bounds, CallRunner
-from penstock.chat.events import ToolFinished
+from penstock.chat.events import Step, ToolFinished
 from penstock.chat.sources import Toolboxes
 from penstock.chat.toolbox import Toolbox
 from penstock.chat.tools.from_manifest import source_settings
@@ -115,11 +115,14 @@ def _list(box: Toolbox, *, as_json: bool) -> int:
 async def _call(box: Toolbox, call: Call, manifest: Manifest, *, as_json: bool) -> int:
     turns = manifest.turns
     bounds = Bounds(call_timeout_s=turns.call_timeout_s, max_result_bytes=turns.max_result_bytes)
-    ended = None
-    async for step in CallRunner(box, bounds, float("inf")).run([call]):
+    ends: list[ToolFinished] = []
+
+    def tell(step: Step) -> None:
         if isinstance(step, ToolFinished):
-            ended = step
-    assert ended is not None  # noqa: S101 - a round ends every call
+            ends.append(step)
+
+    await CallRunner(box, bounds, float("inf")).run([call], tell)
+    (ended,) = ends
     if as_json:
         told = {"outcome": ended.outcome, "seconds": round(ended.seconds, 3)}
         print_json({**told, "result": ended.result})

@@ -24,6 +24,7 @@ from penstock.chat.accumulate import Call
 from penstock.chat.calls import Bounds, CallRunner
 from penstock.chat.events import Step, ToolFinished, ToolProgress
 from penstock.chat.sources import Toolboxes
+from penstock.chat.streams import pulled
 from penstock.chat.toolbox import Toolbox
 from penstock.gateway.admission import Admission
 from penstock.gateway.answer import EVENT_STREAM
@@ -143,7 +144,7 @@ class McpServer:
             calls = ToolCalls(self.charges, caller, request_id, span)
             calls.begin()
             try:
-                async with aclosing(runner.run([call])) as steps:
+                async with aclosing(pulled(partial(runner.run, [call]))) as steps:
                     async for step in steps:
                         calls.note(step)
                         yield step

@@ -5,8 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,7 +14,8 @@ from penstock.chat.continuation import Continuations, Ledger, MemoryLedger
 from penstock.chat.events import Chunk, Event, Finished, ToolStarted
 from penstock.chat.request import TurnRequest, read_request
 from penstock.chat.sources import Toolboxes
-from penstock.chat.turn import Turn
+from penstock.chat.sse import DONE
+from penstock.chat.turn import Pace, Tell, Turn
 from penstock.engines.conduit.framing import framed
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.caller import Caller
@@ -122,14 +122,7 @@ class Turns:
             EngineError: no engine could answer.
         """
         run = self._run(charge, read_request(body, charge.route.traits), request_id)
-        finished = None
-        async with aclosing(run.events()) as events:
-            async for event in events:  # to its end, or it would be counted as broken off
-                if isinstance(event, Finished):
-                    finished = event
-        if finished is None:
-            raise AssertionError("a turn ends with Finished or with an error")
-        return finished
+        return await run.run(_nobody)
 
     def _run(
         self,
@@ -173,19 +166,19 @@ class _Run:
     ) -> None:
         self._turn, self.charge, self._calls, self._upstream = turn, charge, calls, upstream
         self._passed = 1
+        self._tell: Tell = _nobody
         self.since_s = time.perf_counter()
         self.expired = False
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Run the turn; see `Turn.events`."""
+    async def run(self, tell: Tell, pace: Pace | None = None) -> Finished:
+        """Run the turn; see `Turn.run`."""
         outcome = "failed"
+        self._tell = tell
         self._calls.begin()
         try:
-            async with aclosing(self._turn.events()) as events:
-                async for event in events:
-                    self._note(event)
-                    yield event
+            finished = await self._turn.run(self._pass_on, pace)
             outcome = "complete"
+            return finished
         except EngineError as error:
             outcome = outcome_of(error)
             raise
@@ -195,11 +188,15 @@ class _Run:
         except (LimitExceeded, Overloaded):
             outcome = "refused"
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             outcome = "timeout" if self.expired else "client_gone"
             raise
         finally:
             self.settle(outcome)
+
+    def _pass_on(self, event: Event) -> None:
+        self._note(event)
+        self._tell(event)
 
     def _note(self, event: Event) -> None:
         """Note how far the turn has come, before the client has it."""
@@ -237,6 +234,10 @@ class _Run:
         )
 
 
+def _nobody(event: Event) -> None:
+    """The answer is enough."""
+
+
 class TurnAnswer:
     """Answers one client with a turn. Satisfies `answer.Answer`."""
 
@@ -249,37 +250,41 @@ class TurnAnswer:
 
     async def _plain(self) -> None:
         try:
-            async with aclosing(self._run.events()) as events:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        body = completion_of(event)
-                        self._client.write(self._client.head(200, JSON, len(body)) + body)
-                        self._client.finish()
+            await self._run.run(self._answer)
         except PenstockError as error:
             self._client.fail(fault_of(error))
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())
             self._client.fail(fault_of(error))
 
+    def _answer(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            body = completion_of(event)
+            self._client.write(self._client.head(200, JSON, len(body)) + body)
+            self._client.finish()
+
     async def _stream(self) -> None:
         try:
-            async with aclosing(self._run.events()) as events:
-                async for event in events:
-                    if isinstance(event, Chunk):
-                        self._write(event.data)
-                    elif isinstance(event, Finished):
-                        self._write(b"data: [DONE]\n\n")
-                    else:
-                        self._write(tool_comment(event))
-                    if self._paused:
-                        self._flush()
-                        await self._client.drain()
+            await self._run.run(self._tell, self._pace)
             self._close()
         except PenstockError as error:
             self._fail(error)
         except Exception as error:
             log.exception("request %s failed", self._client.request_id.decode())
             self._fail(error)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Chunk):
+            self._write(event.data)
+        elif isinstance(event, Finished):
+            self._write(DONE)
+        else:
+            self._write(tool_comment(event))
+
+    async def _pace(self) -> None:
+        if self._paused:
+            self._flush()
+            await self._client.drain()
 
     def _write(self, data: bytes) -> None:
         """Write soon: what is written without waiting in between leaves as one."""

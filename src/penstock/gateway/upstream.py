@@ -3,8 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
+from penstock.chat.ports import ByteStream
+from penstock.chat.streams import FINISH_S, Pieces
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
 from penstock.engines.conduit.sink import Head
@@ -38,7 +40,7 @@ class Upstream:
         self._rounds = 0
         self._trace = b""
 
-    def stream(self, body: bytes) -> AsyncGenerator[bytes, None]:
+    def stream(self, body: bytes) -> ByteStream:
         """Return the raw body of the engine's streamed answer, cut anywhere.
 
         Raises:
@@ -51,14 +53,14 @@ class Upstream:
         self._rounds += 1
         charge, further = self._charge, self._rounds > 1
         if self._route.line is None and charge.span is None and not (further and charge.takes):
-            return self._ask(body)  # each generator between costs every piece of the answer
-        return self._accounted(body, further=further)
+            return self._ask(body)
+        return Pieces(self._accounted(body, further=further))
 
     async def _accounted(self, body: bytes, *, further: bool) -> AsyncGenerator[bytes, None]:
         if further:
             await self._charge.next_round(body)
         line = self._route.line
-        pieces = self._ask(body) if line is None else self._ask_in_turn(line, body)
+        pieces = self._asked(body) if line is None else self._ask_in_turn(line, body)
         span = self._charge.span
         if span is not None:
             pieces = self._traced(span.round(), pieces)
@@ -89,16 +91,24 @@ class Upstream:
         place = await place_for(line, self._charge, body)
         events = 0
         try:
-            async with aclosing(self._ask(body)) as pieces:
+            async with aclosing(self._asked(body)) as pieces:
                 async for piece in pieces:
                     events += piece.count(b"\n\n")
                     yield piece
         finally:
             place.leave(self._charge.prompt, events)
 
-    def _ask(self, body: bytes) -> AsyncGenerator[bytes, None]:
+    async def _asked(self, body: bytes) -> AsyncGenerator[bytes, None]:
+        stream = self._ask(body)
+        try:
+            while (piece := await stream.next()) is not None:
+                yield piece
+        finally:
+            await stream.aclose()
+
+    def _ask(self, body: bytes) -> ByteStream:
         trip = self._charge.trip
-        return self._ask_engines(body) if trip is None else self._ask_on(trip, body)
+        return _FromEngine(self, body) if trip is None else Pieces(self._ask_on(trip, body))
 
     async def _ask_on(self, trip: Journey, body: bytes) -> AsyncGenerator[bytes, None]:
         inbox = _Inbox(patience=0)
@@ -119,39 +129,81 @@ class Upstream:
             self.unread += inbox.unread()
             trip.stop()
 
-    async def _ask_engines(self, body: bytes) -> AsyncGenerator[bytes, None]:
-        tried: tuple[Engine, ...] = ()
-        engine, begun = least_busy(self._route.engines), False
-        while True:
-            inbox = _Inbox(self._patience)
-            self._charge.asked(engine.number)
-            exchange = engine.pool.post(self._path, body, inbox, self._request_id, self._trace)
-            inbox.exchange = exchange
-            try:
-                while (piece := await inbox.next()) is not None:
-                    begun = True
-                    yield piece
-                if engine.troubled:
-                    engine.answered(200)
-                return
-            except EngineError as error:
-                _tell(engine, error)
-                tried = (*tried, engine)
-                other = None if begun or not _is_worth_it(error) else self._another(tried)
-                if other is None:
-                    raise
-                engine = other
-            finally:
-                self.unread += inbox.unread()
-                engine.pool.cancel(exchange)
+    def post(self, body: bytes, tried: tuple[Engine, ...] = ()) -> tuple[Engine, "_Inbox"]:
+        """Ask the least busy engine that was not tried; returns it, and where it answers.
 
-    def _another(self, tried: tuple[Engine, ...]) -> Engine | None:
-        if len(tried) > RETRIES:
-            return None
+        Raises:
+            EngineUnavailable: there is none.
+        """
+        engine = least_busy(self._route.engines, tried)
+        inbox = _Inbox(self._patience)
+        self._charge.asked(engine.number)
+        inbox.exchange = inbox.posted = engine.pool.post(
+            self._path, body, inbox, self._request_id, self._trace
+        )
+        return engine, inbox
+
+
+class _FromEngine:
+    """The answer of one engine, or of another if that is gone. Satisfies `ports.ByteStream`."""
+
+    __slots__ = ("_begun", "_body", "_engine", "_inbox", "_tried", "_upstream")
+
+    def __init__(self, upstream: Upstream, body: bytes) -> None:
+        self._upstream, self._body = upstream, body
+        self._tried: tuple[Engine, ...] = ()
+        self._begun = False
+        self._engine, self._inbox = upstream.post(body)
+
+    async def next(self) -> bytes | None:
+        """Return what came next; none at the end."""
+        while True:
+            try:
+                piece = await self._inbox.next()
+            except EngineError as error:
+                _tell(self._engine, error)
+                self._ask_another(error)
+                continue
+            if piece is not None:
+                self._begun = True
+            elif self._engine.troubled:
+                self._engine.answered(200)
+            return piece
+
+    def _ask_another(self, error: EngineError) -> None:
+        """Ask an engine that was not asked; raises `error` if it is not worth it."""
+        self._tried = (*self._tried, self._engine)
+        if self._begun or not _is_worth_it(error) or len(self._tried) > RETRIES:
+            raise error
         try:
-            return least_busy(self._route.engines, tried)
+            other = self._upstream.post(self._body, self._tried)
         except EngineUnavailable:
-            return None
+            raise error from None
+        self._let_go()
+        self._engine, self._inbox = other
+
+    async def finish(self) -> None:
+        """Read to the end, which most often has come."""
+        with suppress(TimeoutError, EngineError):
+            if self._inbox.ended:
+                await self._read_on()
+            else:
+                async with asyncio.timeout(FINISH_S):
+                    await self._read_on()
+
+    async def _read_on(self) -> None:
+        while await self.next() is not None:
+            pass
+
+    async def aclose(self) -> None:
+        """Cancel what is not complete."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._upstream.unread += self._inbox.unread()
+        if self._inbox.posted is not None:
+            self._engine.pool.cancel(self._inbox.posted)
+            self._inbox.posted = None
 
 
 def _tell(engine: Engine, error: EngineError) -> None:
@@ -175,11 +227,12 @@ class _Inbox:
         """Until the end, pieces wait to be taken until there are more than `patience` bytes."""
         self._patience = patience
         self.exchange: Exchange | Journey | None = None
+        self.posted: Exchange | None = None
+        self.ended = False
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._status = 0
         self._error: EngineError | None = None
-        self._ended = False
         self._wake: asyncio.Future[None] | None = None
 
     async def next(self) -> bytes | None:
@@ -199,7 +252,7 @@ class _Inbox:
         return None
 
     def _ready(self) -> bool:
-        return self._ended or (self._size > self._patience and self._status == 200)
+        return self.ended or (self._size > self._patience and self._status == 200)
 
     def unread(self) -> int:
         """Return how many events came and were not taken."""
@@ -238,10 +291,10 @@ class _Inbox:
 
     def on_end(self) -> None:
         """Sink: complete."""
-        self._ended = True
+        self.ended = True
         self._notify()
 
     def on_lost(self, error: EngineError) -> None:
         """Sink: it will not be completed."""
-        self._error, self._ended = error, True
+        self._error, self.ended = error, True
         self._notify()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.fakes.chat_tools import steps_of
 
 from penstock.chat.accumulate import Call
 from penstock.chat.calls import Bounds, CallRunner
@@ -55,6 +56,6 @@ async def test_they_run_as_calls(
     tools = builtin_tools(BuiltinSettings(weather=ClimateTable()))
     call = Call(id="c", name=name, arguments=json.dumps(arguments))
     runner = CallRunner(Toolbox(tools), Bounds(), deadline_s=float("inf"))
-    *_, finished = [step async for step in runner.run([call])]
+    *_, finished = [step async for step in steps_of(runner, [call])]
     assert getattr(finished, "outcome", None) == outcome
     assert call.result.startswith(start)

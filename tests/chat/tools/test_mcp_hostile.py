@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.chat.tools.test_mcp_source import call, running
 from tests.fakes import mcp_hostile
-from tests.fakes.chat_tools import returns
+from tests.fakes.chat_tools import returns, steps_of
 from tests.fakes.mcp_server import until
 
 from penstock.chat.accumulate import Call
@@ -74,7 +74,7 @@ async def test_results_are_bounded_checked_and_fenced() -> None:
         runner = CallRunner(box, Bounds(max_result_bytes=1000), float("inf"))
         calls = [Call(name, f"fake_{name}", "{}") for name in
                  ("huge", "wide", "lies", "broken", "other", "chatter")]  # fmt: skip
-        steps = [step async for step in runner.run(calls)]
+        steps = [step async for step in steps_of(runner, calls)]
     ends = {step.call_id: step for step in steps if isinstance(step, ToolFinished)}
     assert ends["huge"].result.endswith("bytes in all]")
     assert all(len(end.result.encode()) <= 1000 for end in ends.values())

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.fakes.chat_tools import steps_of
 from tests.fakes.mcp_server import KINDS, McpProcess, until
 
 from penstock.chat.accumulate import Call
@@ -93,7 +94,7 @@ async def test_a_call_that_takes_too_long_is_cancelled_at_the_server(server: Mcp
     async with running(server.told()) as source:
         box = Toolboxes.of([source]).box("org-a", ("fake.wait",))
         runner = CallRunner(box, Bounds(call_timeout_s=0.5), float("inf"))
-        steps = [step async for step in runner.run([Call("1", "fake_wait", "{}")])]
+        steps = [step async for step in steps_of(runner, [Call("1", "fake_wait", "{}")])]
         assert steps[-1].outcome == "timeout"  # type: ignore[union-attr]
         await until(lambda: server.noted() == ["waiting", "cancelled"])
 
@@ -114,7 +115,7 @@ async def test_progress_is_told(server: McpProcess) -> None:
     async with running(server.told()) as source:
         box = Toolboxes.of([source]).box("org-a", ("fake",))
         runner = CallRunner(box, Bounds(), float("inf"))
-        steps = [step async for step in runner.run([Call("1", "fake_count", '{"to": 3}')])]
+        steps = [step async for step in steps_of(runner, [Call("1", "fake_count", '{"to": 3}')])]
     told = [step for step in steps if isinstance(step, ToolProgress)]
     assert [step.progress for step in told] == [1, 2, 3]
     assert (told[0].call_id, told[0].total, told[0].message) == ("1", 3, "step 1")
@@ -157,7 +158,7 @@ async def test_the_trace_goes_with_the_call(server: McpProcess) -> None:
         box = Toolboxes.of([source]).box("org-a", ("fake",))
         trace_calls(lambda call_id: {"traceparent": trace})
         made = Call("1", "fake_whoami", "{}")
-        async for _ in CallRunner(box, Bounds(), float("inf")).run([made]):
+        async for _ in steps_of(CallRunner(box, Bounds(), float("inf")), [made]):
             pass
         assert trace in made.result
 
