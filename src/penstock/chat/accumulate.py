@@ -132,10 +132,7 @@ class Reply:
         choice = chunk.choices[0]
         delta = choice.delta
         self.deltas += 1
-        for name in self.TEXTS:
-            text = getattr(delta, name)
-            if text is not None:
-                self._texts.setdefault(name, []).append(text)
+        self._add_texts(delta)
         for piece in delta.tool_calls or ():
             self._add_call(piece)
         if choice.logprobs and delta.tool_calls is None:
@@ -143,6 +140,22 @@ class Reply:
                 self.logprobs.setdefault(name, []).extend(entries or ())
         if choice.finish_reason is not None and self.finish_reason is None:
             self.finish_reason = choice.finish_reason
+
+    def _add_texts(self, delta: Delta) -> None:
+        if delta.content is not None:
+            self._add_text("content", delta.content)
+        if delta.refusal is not None:
+            self._add_text("refusal", delta.refusal)
+        if delta.reasoning is not None:
+            self._add_text("reasoning", delta.reasoning)
+        if delta.reasoning_content is not None:
+            self._add_text("reasoning_content", delta.reasoning_content)
+
+    def _add_text(self, name: str, text: str) -> None:
+        if name in self._texts:
+            self._texts[name].append(text)
+        else:
+            self._texts[name] = [text]
 
     def text(self, name: str) -> str | None:
         """Return one of `TEXTS`, or None if the engine never sent it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -90,12 +90,8 @@ class CallRunner:
             return
         for call in calls:
             tell(ToolStarted(name=call.name, call_id=call.id))
-        loop = asyncio.get_running_loop()
-        round_ = _Round(loop, tell, len(calls))
-        tasks = [
-            loop.create_task(self._run(place, call, round_)) for place, call in enumerate(calls)
-        ]
-        late = loop.call_later(self._limit_s() + _GRACE_S, round_.close)
+        round_ = _Round(asyncio.get_running_loop(), tell, self._limit_s())
+        tasks = round_.start([self._run(place, call, round_) for place, call in enumerate(calls)])
         try:
             await round_.over
             for call, task in zip(calls, tasks, strict=True):
@@ -103,7 +99,6 @@ class CallRunner:
                     tell(self._leave_behind(call))
             self._take_note()
         finally:
-            late.cancel()
             round_.close()
             if round_.left:
                 await _stop([task for task in tasks if not task.done()])
@@ -113,7 +108,7 @@ class CallRunner:
         begin_call(call.id, _Progress(call, round_.tell, self._clock).report)
         try:
             if place < self._bounds.max_calls:
-                outcome, result, content = await self._end_of(call)
+                outcome, result, content = await self._end_of(call, round_)
             else:
                 outcome, result, content = self._failed(
                     "error", f"too many calls at once; at most {self._bounds.max_calls} are run"
@@ -145,7 +140,7 @@ class CallRunner:
         outcome, call.result, _ = self._failed("denied", why)
         return ToolFinished(call.name, call.id, outcome, 0.0, call.result)
 
-    async def _end_of(self, call: Call) -> _Ended:
+    async def _end_of(self, call: Call, round_: "_Round") -> _Ended:
         tool = self._toolbox.get(call.name)
         if tool is None:
             names = ", ".join((*self._toolbox.names, *self._others))
@@ -154,10 +149,9 @@ class CallRunner:
         if problems:
             return self._misfit(call.name, problems)
         self._repaired.add(call.name)
-        limit_s = self._limit_s()
-        if limit_s <= 0:
+        if round_.limit_s <= 0:
             return self._failed("timeout", "the time for tools is used up")
-        return await self._timed(tool, arguments, limit_s)
+        return await self._timed(tool, arguments, round_)
 
     def _problems(self, call: Call) -> tuple[dict[str, object], str]:
         """Return the arguments of a call, and what is wrong with them."""
@@ -185,11 +179,10 @@ class CallRunner:
         return min(self._bounds.call_timeout_s, self._deadline_s - self._clock())
 
     async def _timed(
-        self, tool: Tool, arguments: Mapping[str, object], timeout_s: float
+        self, tool: Tool, arguments: Mapping[str, object], round_: "_Round"
     ) -> _Ended:
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                result = await _call(tool, arguments)
+            result = await _call(tool, arguments)
             most = self._bounds.max_result_bytes
             if not isinstance(result, Rich):
                 return "ok", result_text(result, most), ()
@@ -200,10 +193,12 @@ class CallRunner:
         except BaseException as error:
             # A tool is someone else's code: whatever it raises, also what ends a process, must not
             # end the turn. Only being cancelled from outside does.
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
-            if isinstance(error, TimeoutError) and limit.expired():
-                return self._failed("timeout", f"{tool.name} took longer than {timeout_s:g} s")
+            if isinstance(error, asyncio.CancelledError):
+                if round_.has_expired():
+                    why = f"{tool.name} took longer than {round_.limit_s:g} s"
+                    return self._failed("timeout", why)
+                if _is_cancelled():
+                    raise
             # Its message may hold secrets or paths: it goes to the log, not to the model.
             _log.exception("tool %s failed", tool.name)
             return self._failed("error", f"{tool.name} failed")
@@ -215,14 +210,38 @@ class CallRunner:
 class _Round:
     """Calls that run at the same time: who is told of them, and when they are `over`.
 
-    `left` counts those that have not ended. Once it is over nobody is told any more.
+    `left` counts those that have not ended. At the limit they are cancelled, and a second later
+    it is over without them. Once it is over nobody is told any more. One timer serves all calls:
+    `asyncio.timeout` in each would cost as much as all the rest of a round.
     """
 
-    __slots__ = ("_tell", "left", "over")
+    __slots__ = ("_expired", "_loop", "_tasks", "_tell", "_timer", "left", "limit_s", "over")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell, left: int) -> None:
-        self._tell, self.left = tell, left
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Tell, limit_s: float) -> None:
+        self._loop, self._tell, self.limit_s = loop, tell, limit_s
         self.over: asyncio.Future[None] = loop.create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.left = 0
+
+    def start(self, runs: Sequence[Coroutine[object, object, None]]) -> list[asyncio.Task[None]]:
+        """Let them run, until the limit at most."""
+        self._tasks = [self._loop.create_task(run) for run in runs]
+        self.left = len(self._tasks)
+        self._timer = self._loop.call_later(max(0.0, self.limit_s), self._expire)
+        return self._tasks
+
+    def _expire(self) -> None:
+        self._expired = True
+        for task in self._tasks:
+            task.cancel()
+        self._timer = self._loop.call_later(_GRACE_S, self.close)
+
+    def has_expired(self) -> bool:
+        """Whether the running call, which was cancelled, was cancelled because of the limit."""
+        task = asyncio.current_task()
+        return self._expired and task is not None and task.uncancel() == 0
 
     def tell(self, step: Step) -> None:
         if not self.over.done():
@@ -239,6 +258,9 @@ class _Round:
             self.over.set_exception(error)
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.over.done():
             self.over.set_result(None)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 _TYPES = "a tool may return dict, list, str, int, float, bool and None only"
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Rich:
@@ -26,7 +28,7 @@ def result_text(result: object, max_bytes: int) -> str:
         ValueError: it is not JSON: bytes, NaN, lone surrogates, a cycle, nested too deep.
     """
     try:
-        text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        text = _encode(result)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{_TYPES} ({type(error).__name__})") from error

@@ -218,6 +218,8 @@ class _Run:
 
     def settle(self, outcome: str) -> None:
         """Close the account, once."""
+        if not self.charge.open:
+            return
         self._calls.end(outcome)
         seconds = time.perf_counter() - self.since_s
         unread = self._upstream.unread if self._upstream is not None else 0

@@ -55,7 +55,8 @@ class ChunkReader:
             return pieces
         if run:
             pieces.append((True, data[:run]))
-        self._walk(data, run, pieces)
+        if loose := self._walk(data, run):
+            pieces.append((False, loose[0] if len(loose) == 1 else b"".join(loose)))
         return pieces
 
     @staticmethod
@@ -84,32 +85,34 @@ class ChunkReader:
             raise _broken(due)
         return due[2:]
 
-    def _walk(self, data: bytes, at: int, pieces: list[tuple[bool, bytes]]) -> None:
-        """Read `data` from `at` on, chunk by chunk, into `pieces`."""
+    def _walk(self, data: bytes, at: int) -> list[bytes]:
+        """Read `data` from `at` on, chunk by chunk; returns their payload."""
+        payload: list[bytes] = []
         while at < len(data):
             head_end = data.find(b"\r\n", at, at + _MAX_HEAD)
             if head_end < 0:
                 if len(data) - at >= _MAX_HEAD:
                     raise _broken(data[at:])
                 break
-            size = _chunk_size(data, at, head_end)
+            size = _SIZES.get(data[at:head_end]) or _chunk_size(data, at, head_end)
             start, end = head_end + 2, head_end + 2 + size
             if size == 0:
                 self._end(data[at:], start - at)
-                return
+                return payload
             if end + 2 > len(data):
-                self._cut(data, start, end, pieces)
-                return
+                self._cut(data, start, end, payload)
+                return payload
             if data[end : end + 2] != b"\r\n":
                 raise _broken(data[end:])
-            pieces.append((False, data[start:end]))
+            payload.append(data[start:end])
             at = end + 2
         self._rest = data[at:]
+        return payload
 
-    def _cut(self, data: bytes, start: int, end: int, pieces: list[tuple[bool, bytes]]) -> None:
+    def _cut(self, data: bytes, start: int, end: int, payload: list[bytes]) -> None:
         """The last chunk in `data` is not complete: hand out what is there of its payload."""
         if start < len(data):
-            pieces.append((False, data[start:end]))
+            payload.append(data[start:end])
         self._missing = max(0, end - len(data))
         if not self._missing:
             self._rest = _CRLF_DUE + data[end:]
