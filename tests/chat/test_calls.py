@@ -176,7 +176,9 @@ async def test_a_huge_result_is_cut_and_marked() -> None:
     )
     assert outcome == "ok"
     assert len(text.encode()) <= 100
-    assert text.endswith(" [cut: 2000002 bytes in all]")
+    told = json.loads(text)
+    assert (told["truncated"], told["bytes"]) == (True, 2_000_000)
+    assert told["content"] == "é" * len(told["content"])
 
 
 async def test_a_slow_call_is_cancelled_in_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.chat.results import cut, error_text, result_text
+from penstock.chat.results import error_text, result_text
 
 
 def test_results_are_json_as_the_model_knows_it() -> None:
@@ -17,17 +17,41 @@ def test_results_are_json_as_the_model_knows_it() -> None:
     )
 
 
-@given(st.text(st.characters(codec="utf-8")), st.integers(1, 200))
-def test_a_cut_never_exceeds_its_bound_and_stays_text(text: str, bound: int) -> None:
-    short = cut(text, bound)
-    size = len(text.encode())
+ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+)
+
+
+@given(JSON, st.integers(64, 300))
+def test_a_cut_never_exceeds_its_bound_and_stays_json(result: object, bound: int) -> None:
+    whole = json.dumps(result, ensure_ascii=False)
+    short = result_text(result, bound)
     assert len(short.encode()) <= bound
-    if size <= bound:
-        assert short == text
-    elif bound >= 64:
-        mark = f" [cut: {size} bytes in all]"
-        assert short.endswith(mark)
-        assert text.startswith(short.removesuffix(mark))
+    if len(whole.encode()) <= bound:
+        assert short == whole
+        return
+    told = json.loads(short)
+    beginning = result if isinstance(result, str) else whole
+    assert list(told) == ["truncated", "bytes", "content"]
+    assert told["truncated"] is True
+    assert told["bytes"] == len(beginning.encode())
+    assert beginning.startswith(told["content"])
+    one_more = json.dumps(beginning[: len(told["content"]) + 1], ensure_ascii=False)
+    room = (
+        bound - len(short.encode()) + len(json.dumps(told["content"], ensure_ascii=False).encode())
+    )
+    assert len(one_more.encode()) > room, "no more would have fitted"
+
+
+@given(ANY_TEXT, st.integers(64, 300))
+def test_a_failure_is_json_within_its_bound(what: str, bound: int) -> None:
+    short = error_text(what, bound)
+    assert len(short.encode()) <= bound
+    told = json.loads(short)
+    assert what.startswith(told["error"])
+    assert (told["error"] == what) != told.get("truncated", False)
 
 
 def cyclic() -> list[object]:
@@ -58,4 +82,4 @@ def test_errors_are_json_whatever_they_say() -> None:
         '{"error": "no weather data for Atlantis"}'
     )
     assert json.loads(error_text('a "quote" \ud800', 99)) == {"error": 'a "quote" ?'}
-    assert len(error_text("x" * 1000, 64).encode()) == 64
+    assert error_text("x" * 1000, 64) == '{"error": "%s", "truncated": true}' % ("x" * 32)

@@ -22,12 +22,22 @@ LISTS: dict[str, list[dict[str, object]]] = {
         tool("remote", {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}),
         tool("large", {"type": "object", "description": "y" * 100_000}),
         tool("lies", outputSchema={"type": "object", "required": ["a"]}),
+        tool("odd", outputSchema={"type": "object", "$ref": "http://127.0.0.1:9/x"}),
     ],
     "unreadable": [tool("good"), tool("wrong", {"type": "nonsense"})],
     "results": [tool("huge"), tool("wide"), tool("lies", outputSchema={
         "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}),
+        tool("trap", outputSchema={"type": "object", "properties": {
+            "a": {"type": "string", "pattern": r"^(a|a)*\1$"}, "b": {"pattern": "^(a+)+$"}}}),
         tool("broken"), tool("other"), tool("chatter")],
 }  # fmt: skip
+
+
+STRUCTURED: dict[str, object] = {
+    "lies": {"a": "no number"},
+    "trap": {"a": "a" * 99 + "!", "b": "a" * 99 + "!"},
+    "other": {"rows": [{"org": "org-b"}]},
+}
 
 
 def page(how: str, cursor: str | None) -> dict[str, object]:
@@ -45,12 +55,10 @@ def result(name: str) -> dict[str, object]:
         return {"content": [{"type": "text", "text": "z" * HUGE}]}
     if name == "wide":
         return {"content": [text] * 5_000}
-    if name == "lies":
-        return {"content": [text], "structuredContent": {"a": "no number"}}
     if name == "broken":
         return {"content": "no list"}
-    if name == "other":
-        return {"content": [text], "structuredContent": {"rows": [{"org": "org-b"}]}}
+    if name in STRUCTURED:
+        return {"content": [text], "structuredContent": STRUCTURED[name]}
     return {"content": [text]}
 
 

@@ -22,37 +22,45 @@ class Rich:
 
 
 def result_text(result: object, max_bytes: int) -> str:
-    """Return `result` as JSON, cut to `max_bytes` of UTF-8.
+    """Return `result` as JSON of at most `max_bytes` (64 or more) of UTF-8.
+
+    One that is longer is cut, and stays JSON: `{"truncated": true, "bytes": 51234, "content":
+    "..."}`, where the content is the beginning of the text, or of the JSON of what is no text, and
+    the bytes are those of the whole.
 
     Raises:
         ValueError: it is not JSON: bytes, NaN, lone surrogates, a cycle, nested too deep.
     """
     try:
         text = _encode(result)
-        text.encode()
+        size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{_TYPES} ({type(error).__name__})") from error
-    return cut(text, max_bytes)
+    if size <= max_bytes:
+        return text
+    if isinstance(result, str):
+        text, size = result, len(result.encode())
+    head = f'{{"truncated": true, "bytes": {size}, "content": '
+    return head + _beginning(text, max_bytes - len(head) - 1) + "}"
 
 
 def error_text(what: str, max_bytes: int) -> str:
     """Return the tool message of a failure: `{"error": what}`, within `max_bytes`."""
     clean = what.encode(errors="replace").decode()
-    return cut(json.dumps({"error": clean}, ensure_ascii=False), max_bytes)
-
-
-def cut(text: str, max_bytes: int) -> str:
-    """Return `text` if it fits, else its beginning and a mark that says how much there was.
-
-    The cut falls between characters. What is left is no longer whole JSON, which the mark tells
-    the model; a bound too short for the mark gets the bare beginning.
-    """
-    if len(text) * 4 <= max_bytes:
+    text = _encode({"error": clean})
+    if len(text.encode()) <= max_bytes:
         return text
-    data = text.encode()
-    if len(data) <= max_bytes:
-        return text
-    mark = f" [cut: {len(data)} bytes in all]"
-    if len(mark) >= max_bytes:
-        mark = ""
-    return data[: max_bytes - len(mark)].decode(errors="ignore") + mark
+    head, end = '{"error": ', ', "truncated": true}'
+    return head + _beginning(clean, max_bytes - len(head) - len(end)) + end
+
+
+def _beginning(text: str, max_bytes: int) -> str:
+    """Return as much of the beginning of `text` as fits, as a JSON string."""
+    fits, most = 0, min(len(text), max_bytes)
+    while fits < most:
+        middle = (fits + most + 1) // 2
+        if len(_encode(text[:middle]).encode()) <= max_bytes:
+            fits = middle
+        else:
+            most = middle - 1
+    return _encode(text[:fits])

@@ -247,7 +247,8 @@ class TurnAnswer:
         self._client, self._run = client, run
         self._told = self._paused = False
         self._unsent: list[bytes] = []
-        self._task = asyncio.create_task(self._stream() if streams else self._plain())
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._stream() if streams else self._plain())
         self._task.add_done_callback(self._ended)
 
     async def _plain(self) -> None:
@@ -291,7 +292,7 @@ class TurnAnswer:
     def _write(self, data: bytes) -> None:
         """Write soon: what is written without waiting in between leaves as one."""
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._unsent.append(data)
 
     def _flush(self, end: bytes = b"") -> None:

@@ -36,6 +36,7 @@ class Upstream:
         self._charge, self._route = charge, charge.route
         self._patience = _PATIENCE if patient and charge.span is None else 0
         self.unread = 0
+        self._loop = asyncio.get_running_loop()
         self._path, self._request_id = path, request_id
         self._rounds = 0
         self._trace = b""
@@ -111,7 +112,7 @@ class Upstream:
         return _FromEngine(self, body) if trip is None else Pieces(self._ask_on(trip, body))
 
     async def _ask_on(self, trip: Journey, body: bytes) -> AsyncGenerator[bytes, None]:
-        inbox = _Inbox(patience=0)
+        inbox = _Inbox(self._loop, patience=0)
         inbox.exchange = trip
         trip.ask(Asking(self._path, body, inbox, self._request_id))
         try:
@@ -136,7 +137,7 @@ class Upstream:
             EngineUnavailable: there is none.
         """
         engine = least_busy(self._route.engines, tried)
-        inbox = _Inbox(self._patience)
+        inbox = _Inbox(self._loop, self._patience)
         self._charge.asked(engine.number)
         inbox.exchange = inbox.posted = engine.pool.post(
             self._path, body, inbox, self._request_id, self._trace
@@ -223,9 +224,9 @@ class _Inbox:
 
     takes_framed = False
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: int) -> None:
         """Until the end, pieces wait to be taken until there are more than `patience` bytes."""
-        self._patience = patience
+        self._loop, self._patience = loop, patience
         self.exchange: Exchange | Journey | None = None
         self.posted: Exchange | None = None
         self.ended = False
@@ -238,7 +239,7 @@ class _Inbox:
     async def next(self) -> bytes | None:
         """Return the next piece, or none at the end."""
         while not self._ready():
-            self._wake = asyncio.get_running_loop().create_future()
+            self._wake = self._loop.create_future()
             await self._wake
         if self._pieces and self._status == 200:
             return self._take()

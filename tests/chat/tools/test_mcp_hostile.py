@@ -1,5 +1,6 @@
 """MCP servers that mean harm: what they may spoil is their own tools."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -46,10 +47,15 @@ async def test_a_server_cannot_take_the_place_of_another_tool() -> None:
         assert len(box) == len(theirs)
 
 
-async def test_schemas_that_cannot_be_used_are_left_out() -> None:
+async def test_schemas_that_cannot_be_used_are_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(hostile("schemas")) as source:
-        assert [tool.name for tool in source.tools("org-a")] == ["fake_good", "fake_lies"]
+        names = [tool.name for tool in source.tools("org-a")]
+        assert names == ["fake_good", "fake_lies", "fake_odd"]
         assert await call(source, "good") == {"text": "fine"}
+        assert await call(source, "odd") == {"text": "fine"}
+    assert "answers of the MCP tool fake_odd are not checked" in caplog.text
 
 
 async def test_a_list_that_is_not_to_the_protocol_gives_no_tools(
@@ -73,14 +79,15 @@ async def test_results_are_bounded_checked_and_fenced() -> None:
         box = Toolboxes.of([source]).box("org-a", ("fake",))
         runner = CallRunner(box, Bounds(max_result_bytes=1000), float("inf"))
         calls = [Call(name, f"fake_{name}", "{}") for name in
-                 ("huge", "wide", "lies", "broken", "other", "chatter")]  # fmt: skip
+                 ("huge", "wide", "lies", "trap", "broken", "other", "chatter")]  # fmt: skip
         steps = [step async for step in steps_of(runner, calls)]
     ends = {step.call_id: step for step in steps if isinstance(step, ToolFinished)}
-    assert ends["huge"].result.endswith("bytes in all]")
+    assert json.loads(ends["huge"].result)["truncated"] is True
     assert all(len(end.result.encode()) <= 1000 for end in ends.values())
     assert all(end.content == () for end in ends.values())
     assert "announced" in ends["lies"].result
     assert "announced" in ends["broken"].result
+    assert "announced" in ends["trap"].result
     assert "not this tenant's" in ends["other"].result
     assert ends["chatter"].outcome == "ok"
     told_of = [step for step in steps if isinstance(step, ToolProgress)]

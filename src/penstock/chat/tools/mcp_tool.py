@@ -9,9 +9,13 @@ from mcp.types import Tool as Described
 from mcp_types import BlobResourceContents, TextResourceContents
 
 from penstock.chat.results import Rich
+from penstock.chat.schemas import Schema, SchemaError
 from penstock.chat.sources import shown_name
 from penstock.chat.toolbox import Toolbox
 from penstock.ground.errors import ToolError
+
+UNANNOUNCED = "the service's answer is not what it has announced"
+"""What the model is told of an answer that does not fit the schema its server gave."""
 
 _MAX_DESCRIPTION = 4_096
 _MAX_SCHEMA_BYTES = 65_536
@@ -26,12 +30,13 @@ class Server(Protocol):
 
 
 class McpTool:
-    """Satisfies `Tool`."""
+    """Satisfies `Tool`. `unchecked` says why its answers are not checked, if they are not."""
 
     def __init__(self, server: Server, source: str, described: Described) -> None:
         self._server, self._described = server, described
         self.name = shown_name(source, described.name)
         hints = described.annotations
+        self._answers, self.unchecked = _schema_of(described.output_schema)
         self.idempotent = bool(hints and (hints.idempotent_hint or hints.read_only_hint))
         about = described.description or described.title or described.name
         self.definition: Mapping[str, object] = {
@@ -50,6 +55,8 @@ class McpTool:
             raise ToolError(
                 _text_of(result.content)[:_MAX_ERROR] or "the service reports an error"
             )
+        if self._answers is not None:
+            self._check(self._answers, result.structured_content)
         content = tuple(
             part.model_dump(mode="json", by_alias=True, exclude_none=True)
             for part in result.content
@@ -61,6 +68,23 @@ class McpTool:
             return Rich(msgspec.json.decode(text), content)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return Rich({"text": text}, content)
+
+    def _check(self, schema: Schema, answer: object) -> None:
+        why = "it has no structured content" if answer is None else schema.problems(answer)
+        if why:
+            raise ToolError(UNANNOUNCED, why=why)
+
+
+def _schema_of(announced: dict[str, object] | None) -> tuple[Schema | None, str]:
+    """Return what checks a tool's answers, and why nothing can, if that is so."""
+    if announced is None:
+        return None, ""
+    try:
+        if len(msgspec.json.encode(announced)) > _MAX_SCHEMA_BYTES:
+            return None, f"it is larger than {_MAX_SCHEMA_BYTES} bytes"
+        return Schema(announced), ""
+    except (SchemaError, TypeError, RecursionError) as error:
+        return None, str(error) or "it cannot be read"
 
 
 def complaint_of(tool: McpTool) -> str:
