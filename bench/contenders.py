@@ -62,7 +62,7 @@ def penstock_ledger(
             key = Path(folder) / "audit.key"
             key.write_text("ab" * 32)
             settings["audit"] = {"folder": f"{folder}/audit", "key_file": str(key)}
-        settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
+        settings["registry"] = _registry(folder)
         settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
         settings["models"][0] |= {
             "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
@@ -71,6 +71,11 @@ def penstock_ledger(
         name = "penstock-audit" if audited else "penstock-ledger"
         with gateway_process(settings, name, cores) as pid:
             yield port, pid
+
+
+def _registry(folder: str) -> dict[str, Any]:
+    place = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
+    return {**place, "own_process": True}
 
 
 @contextlib.contextmanager
@@ -95,7 +100,7 @@ def penstock_features(engines: Sequence[int], cores: Cores) -> Iterator[tuple[in
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         settings["audit"] = {"folder": f"{folder}/audit"}
-        settings["registry"] = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
+        settings["registry"] = _registry(folder)
         server = shutil.which("valkey-server") or shutil.which("redis-server")
         if server is not None:
             counters = free_port()

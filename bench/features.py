@@ -56,6 +56,8 @@ def main() -> int:
     with ExitStack() as stack:
         bench = Bench(options.seconds, Cores.choose())
         bench.start(stack, CONTENDERS)
+        for name in CONTENDERS:
+            bench.spread(name)
         for number in range(options.rounds):
             for scenario in (RATE, CPU, IDLE):
                 for name in CONTENDERS:

@@ -7,6 +7,7 @@ that drifts least on a shared machine; the ratios of one run are what counts.
 """
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -26,6 +27,7 @@ from bench.stand import (
     load,
     rss_mb,
     running,
+    tree,
     wait_until_serving,
 )
 
@@ -120,6 +122,15 @@ class Bench:
             starts[name] = time.monotonic() - since_s
             self._ports[name] = (port, pid)
         return starts
+
+    def spread(self, name: str) -> None:
+        """Let what a contender has started beside itself run where the tools do."""
+        _, pid = self._ports[name]
+        core = self._cores.tools
+        if pid is None or core is None:
+            return
+        for member in tree(pid)[1:]:
+            os.sched_setaffinity(member, {int(core)})
 
     def measure(self, name: str, scenario: Scenario) -> tuple[float, dict]:  # type: ignore[type-arg]
         """Return the figure of one contender and the load client's whole answer.

@@ -244,13 +244,18 @@ async def load(gateway: GatewayProcess, seen: dict[str, str], *, stream: bool) -
         await asyncio.gather(*(ask(client) for _ in range(16)))
 
 
-@pytest.mark.parametrize("content", ["none", "full"])
+@pytest.mark.parametrize(
+    ("content", "own_process"), [("none", False), ("none", True), ("full", False)]
+)
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_request_whose_end_was_seen_is_there_once_after_kills(
-    engine: ScriptedEngine, tmp_path: Path, stream: bool, content: str
+    engine: ScriptedEngine, tmp_path: Path, stream: bool, content: str, own_process: bool
 ) -> None:
     engine.play(streamed(chat_events(WORDS)) if stream else plain(completion()))
     settings = audited(engine, tmp_path, content=content, segment_bytes=20_000)
+    assert settings.registry is not None
+    registry = msgspec.structs.replace(settings.registry, own_process=own_process)
+    settings = msgspec.structs.replace(settings, registry=registry)
     seen: dict[str, str] = {}
 
     async def run(gateway: GatewayProcess, seconds: float) -> None:

@@ -156,6 +156,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways; none: each counts for itself."""
     space: str = "penstock"
     """Which gateways count together there."""
+    own_process: bool = False
+    """Whether entries are written by a process of its own, beside the gateway's."""
 
 
 class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

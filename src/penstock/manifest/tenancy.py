@@ -93,6 +93,9 @@ class Registry(Section):
     counters: Secret | None = Field(default=None, examples=["${env:VALKEY_URL}"])
     """Reference to the URL of a Valkey or Redis server (`redis://host:6379`) that counts limits
     for all gateways together; none means that each gateway counts for itself."""
+    own_process: bool = False
+    """Whether a process beside the gateway's writes the ledger's entries, and the audit's lines
+    where they are made of them. It spares the gateway's core, where there is another."""
 
 
 class Queue(Section):

@@ -92,8 +92,30 @@ class Owner:
     engines: tuple[str, ...]
 
 
-class SlotFile:
+class SlotView:
+    """Slots that a process of ours writes, mapped to be read."""
+
+    _map: "bytes | mmap.mmap"
+    owner: Owner
+
+    def __init__(self, descriptor: int) -> None:
+        """`descriptor` is of the file; with it comes its lock."""
+        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        self.owner = _owner_of(self._map[:_HEAD]) or Owner("", ())
+
+    def entries(self, slots: Sequence[int]) -> list[Entry]:
+        """Return the entries of settled slots."""
+        return [_read(self._map, at, self.owner) for at in slots]
+
+    def kept(self, slots: Sequence[int]) -> list[Kept]:
+        """Return all that settled slots hold."""
+        return [_kept(self._map, at, self.owner) for at in slots]
+
+
+class SlotFile(SlotView):
     """The slots of this process; the file is locked as long as it lives."""
+
+    _map: mmap.mmap
 
     def __init__(self, path: Path, owner: Owner) -> None:
         """Make the file.
@@ -227,14 +249,6 @@ class SlotFile:
         """Note when the client got its first bytes."""
         _FLOAT.pack_into(self._map, at + _EVENTS_AT + 4, ttft_ms)
 
-    def entries(self, slots: Sequence[int]) -> list[Entry]:
-        """Return the entries of settled slots."""
-        return [_read(self._map, at, self.owner) for at in slots]
-
-    def kept(self, slots: Sequence[int]) -> list[Kept]:
-        """Return all that settled slots hold."""
-        return [_kept(self._map, at, self.owner) for at in slots]
-
     def raw(self, slots: Sequence[int]) -> bytes:
         """Return the bytes of slots, to be kept in a spill file."""
         return b"".join(self._map[at : at + SLOT] for at in slots)
@@ -292,12 +306,18 @@ def read_slots(path: Path) -> tuple[Owner, list[Entry]]:
 def read_kept(path: Path) -> tuple[Owner, list[Kept]]:
     """Return all that another process left behind."""
     data = path.read_bytes()
-    head = data[:_HEAD].rstrip(b"\0")
-    if not head.startswith(_MAGIC):
+    owner = _owner_of(data[:_HEAD])
+    if owner is None:
         return Owner("", ()), []
-    replica, *engines = json.loads(head[len(_MAGIC) :])
-    owner = Owner(replica, tuple(engines))
     return owner, list(_all(data, owner))
+
+
+def _owner_of(head: bytes) -> Owner | None:
+    head = head.rstrip(b"\0")
+    if not head.startswith(_MAGIC):
+        return None
+    replica, *engines = json.loads(head[len(_MAGIC) :])
+    return Owner(replica, tuple(engines))
 
 
 def _all(data: bytes, owner: Owner) -> Iterator[Kept]:

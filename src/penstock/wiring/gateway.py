@@ -123,40 +123,30 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
     import secrets
     import socket
 
-    from penstock.ground.errors import UserError
     from penstock.registry.clerk import Clerk
     from penstock.registry.hours import Hours
     from penstock.registry.office import Office
-    from penstock.registry.scribe import OwnScribe
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
     from penstock.registry.stores.approvals import ApprovalStore
-    from penstock.registry.stores.books import BookStore
-    from penstock.registry.stores.database import Database
     from penstock.registry.stores.hours import HourStore
     from penstock.registry.stores.usage import UsageStore
-    from penstock.wiring.auditing import is_in_slots, open_minutes
     from penstock.wiring.prices import hour_prices
+    from penstock.wiring.scribe import open_books, open_database, open_scribe
 
     told = settings.registry
     assert told is not None  # noqa: S101 - asked for only where there is one
-    url = os.environ.get(told.database_env or "") or told.database
-    if not url:
-        raise UserError(
-            "the registry has no database", fix=f"Set the variable {told.database_env}"
-        )
+    database = open_database(settings)
     folder = Path(told.folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
     sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
     slots = SlotFile(folder / f"{replica}.slots", Owner(replica, fleet.names))
-    slots.numbered = is_in_slots(settings)
-    minutes, undertaker = open_minutes(settings, replica)
-    database = Database(url)
     prices = hour_prices(settings.engines, settings.models)
     accounts = AccountStore(database)
-    books = BookStore(database, frozenset(price.engine for price in prices))
+    books = open_books(settings, database)
+    scribe, undertaker = open_scribe(settings, slots, books)
     clerk = Clerk(
         accounts,
         books,
@@ -164,7 +154,7 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
         on_changes=admission.learn,
         purses=admission.purses,
         clock=time.monotonic,
-        scribe=OwnScribe(books, slots, replica, minutes),
+        scribe=scribe,
         undertaker=undertaker,
     )
     return Office(

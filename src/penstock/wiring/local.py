@@ -314,6 +314,7 @@ def _registry(manifest: Manifest, home: Path) -> RegistrySettings:
         database_env=variable(told.url),
         counters_env=variable(told.counters),
         space=manifest.name,
+        own_process=told.own_process,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.ground.clock import Clock
-from penstock.registry.audit.chain import At, ChainWriter, orphans
+from penstock.registry.audit.chain import At, ChainWriter, find_tail, orphans
 from penstock.registry.audit.sealing import KeyWrapper
 
 
@@ -38,7 +38,7 @@ class Book:
         self._chain: ChainWriter | None = None
 
     def start(self) -> None:
-        """Begin the chain.
+        """Begin the chain, or go on where a process has left it.
 
         Raises:
             OSError: it cannot be written.
@@ -46,7 +46,9 @@ class Book:
         """
         chains = self._folder.parent
         chains.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._chain = ChainWriter(self._folder, None, orphans(chains), self._wrapper)
+        tail = find_tail(self._folder) if self._folder.is_dir() else None
+        parents = {} if tail else orphans(chains)
+        self._chain = ChainWriter(self._folder, tail, parents, self._wrapper)
         self._chain.begin(self._wall())
         self._chain.write_head()
 

@@ -1,0 +1,71 @@
+"""The scribe in a process of its own: what it must not lose when it is killed, and how it ends."""
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.fakes.gateway_engine import ScriptedEngine, wait_until
+from tests.gateway.gateway_process import GatewayProcess
+from tests.gateway.registry_gateway import entries_when, registry_settings
+
+from penstock.gateway.settings import Settings
+
+
+@pytest.fixture
+def settings(engine: ScriptedEngine, tmp_path: Path) -> Settings:
+    plain = registry_settings({"engine": engine.url}, tmp_path, str(tmp_path / "r.db"))
+    assert plain.registry is not None
+    registry = msgspec.structs.replace(plain.registry, own_process=True)
+    return msgspec.structs.replace(plain, registry=registry)
+
+
+def scribes(gateway: GatewayProcess) -> list[int]:
+    """The processes that the gateway has started."""
+    tasks = Path(f"/proc/{gateway.process.pid}/task")
+    return [
+        int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()
+    ]
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_scribe_that_is_killed_is_started_again_and_nothing_is_lost(settings: Settings) -> None:
+    with GatewayProcess(settings) as gateway:
+        asked = {gateway.chat().headers["x-request-id"]}
+        entries_when(gateway, lambda rows: asked <= rows.keys())
+        (first,) = scribes(gateway)
+        os.kill(first, signal.SIGKILL)
+        asked |= {gateway.chat().headers["x-request-id"] for _ in range(5)}
+        rows = entries_when(gateway, lambda rows: asked <= rows.keys())
+        assert {rows[name]["outcome"] for name in asked} == {"complete"}
+        assert first not in scribes(gateway)
+
+
+def test_it_ends_with_its_gateway(settings: Settings, tmp_path: Path) -> None:
+    with GatewayProcess(settings) as gateway:
+        gateway.chat()
+        (pid,) = scribes(gateway)
+    assert is_gone(pid)
+    assert list(tmp_path.glob("*.slots")) == []
+
+
+def test_it_ends_when_its_gateway_is_killed_and_only_then_its_slots_are_read(
+    settings: Settings,
+) -> None:
+    with GatewayProcess(settings) as gateway:
+        (pid,) = scribes(gateway)
+        os.kill(pid, signal.SIGSTOP)
+        asked = {gateway.chat().headers["x-request-id"] for _ in range(3)}
+        gateway.process.kill()
+        gateway.process.wait()
+    with GatewayProcess(settings) as heir:
+        slots = list(Path(settings.registry.folder).glob("*.slots"))  # type: ignore[union-attr]
+        assert len(slots) == 2
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: is_gone(pid))
+        rows = entries_when(heir, lambda rows: asked <= rows.keys(), 20)
+        assert {rows[name]["outcome"] for name in asked} == {"complete"}
