@@ -16,7 +16,6 @@ from starlette.routing import BaseRoute, Route
 
 from penstock.gateway.admission import Admission
 from penstock.gateway.caller import Caller
-from penstock.gateway.doorway import new_request_id
 from penstock.gateway.faults import fault_of, plain_fault
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.front import HOT_PATHS
@@ -32,6 +31,7 @@ from penstock.gateway.replies import (
     secret_in,
     while_connected,
 )
+from penstock.gateway.request_ids import new_request_id
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.turns import Turns
 from penstock.ground.errors import NotAllowed, PenstockError, RequestError, UserError

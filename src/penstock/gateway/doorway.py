@@ -9,9 +9,7 @@ lives.
 """
 
 import asyncio
-import itertools
 import logging
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,8 +17,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from penstock.engines.conduit.same_head import SameHead
 from penstock.gateway.answer import JSON, Answer
 from penstock.gateway.faults import Fault, fault_of, plain_fault
+from penstock.gateway.request_ids import new_request_id
 from penstock.gateway.settings import Settings
 from penstock.ground.errors import PenstockError
 
@@ -45,11 +45,11 @@ _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-bu
 _HIGH_WATER = 1 << 20
 """Bytes a slow client may leave unread before its engine is paused. An engine's burst is read
 256 KiB at a time, and below that every burst would stop and start the engine's connection."""
-_NOTED = frozenset((b"authorization", b"x-api-key", b"x-tenant-id", b"expect"))
+_NOTED = frozenset(
+    (b"authorization", b"x-api-key", b"x-tenant-id", b"expect", b"upgrade", b"transfer-encoding")
+)
 _LINGER_S = 3.0
 """How long a refused client may go on sending: hanging up at once would destroy our answer."""
-_numbers = itertools.count(1)
-_RUN = os.urandom(8).hex().encode()
 
 
 class Doorway(HttpToolsProtocol):
@@ -76,6 +76,10 @@ class Doorway(HttpToolsProtocol):
         self._body_size = 0
         self._head_size = 0  # bytes that have come without being any of a body
         self._in_head = True
+        self._between = True  # the parser has seen whole requests only
+        self._read = b""  # what came while it was between two
+        self._same: SameHead | None = None  # head of the last request, where that was a usual one
+        self._usual = True
         self._since_s = self.loop.time()
         self._waits_for = "request"  # what `_since_s` counts: request, rest, answer, goodbye
         self._unsent = 0  # bytes the client had not taken at the last sweep
@@ -86,11 +90,14 @@ class Doorway(HttpToolsProtocol):
         self.claimed_tenant: bytes | None = None
         self.headers_out = b""
         self.takes_chunks = True
+        self.write: Callable[[bytes], None]
+        """Write to the client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """asyncio: a client is here."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self.write = transport.write
 
     @property
     def address(self) -> bytes:
@@ -103,15 +110,29 @@ class Doorway(HttpToolsProtocol):
         """asyncio: bytes from the client."""
         if self._deaf:
             return
+        same = self._same
+        if (
+            same is not None
+            and (end := same.end_in(data))
+            and same.length == len(data) - end <= self._settings.max_body_bytes
+            and self._waits_for == "request"
+            and not self.flow.write_paused
+        ):
+            # All that was noted of the request before holds for this one too.
+            self._answer_hot(data[end:])
+            return
         self._head_size += len(data)
+        self._read = data if self._between else b""
         super().data_received(data)
+        self._read = b""
         if self._head_size > self._settings.max_header_bytes and not self._deaf:
             self._refuse(431, "the request's head is too large", "header_too_large")
 
     def on_message_begin(self) -> None:
         """llhttp: the first byte of a request."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._bearer = self._key = self.claimed_tenant = None
+        self._bearer = self._key = self.claimed_tenant = self._same = None
+        self._between, self._usual = False, True
         if self._waits_for == "request":
             self._waits_for, self._since_s = "rest", self.loop.time()
 
@@ -133,7 +154,9 @@ class Doorway(HttpToolsProtocol):
         elif name == b"x-tenant-id":
             self.claimed_tenant = value.strip()
         else:
-            self.expect_100_continue = value.lower() == b"100-continue"
+            self._usual = False
+            if name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         """llhttp: the head is complete; choose the short way or ASGI."""
@@ -162,8 +185,6 @@ class Doorway(HttpToolsProtocol):
         self.takes_chunks = version == "1.1"
         self._keep_alive = self.takes_chunks and self.parser.should_keep_alive()
         self._body, self._body_size = [], 0
-        self.request_id = new_request_id()
-        self.headers_out = b""
         if self.expect_100_continue and not self._is_declared_too_large():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -198,17 +219,32 @@ class Doorway(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """llhttp: the request is complete."""
-        self._in_head, self._head_size = True, 0
+        self._in_head, self._between, self._head_size = True, True, 0
         if self._deaf:
             return
-        self._waits_for, self._since_s = "answer", self.loop.time()
         if not self._hot:
+            self._waits_for, self._since_s = "answer", self.loop.time()
             super().on_message_complete()
             if self.cycle.response_complete:  # it did not wait for the body
                 self._waits_for = "request"
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
+        if self._usual and self._keep_alive:
+            self._remember(len(body))
+        self._answer_hot(body)
+
+    def _remember(self, body_size: int) -> None:
+        """Keep the head of this request, if it came in one piece with its body and no more."""
+        data = self._read
+        size = data.find(b"\r\n\r\n") + 4
+        if True:
+            same = SameHead(data[:size])
+            self._same = same if same.length == body_size else None
+
+    def _answer_hot(self, body: bytes) -> None:
+        self._waits_for, self._since_s = "answer", self.loop.time()
+        self.request_id, self.headers_out = new_request_id(), b""
         try:
             key = self._key if self._bearer is None else self._bearer
             self._answer = self._begin(self, self._path, key, body)
@@ -264,23 +300,16 @@ class Doorway(HttpToolsProtocol):
             framing = b"content-length: %d\r\n" % length
         else:
             framing = _CHUNKED if self.takes_chunks else b"cache-control: no-cache\r\n"
+        date = self.server_state.default_headers
         return b"%b%bcontent-type: %b\r\n%bx-request-id: %b\r\n%b%b\r\n" % (
             STATUS_LINE[status],
-            self._date(),
+            b"%b: %b\r\n" % date[0] if date else b"",
             content_type,
             framing,
             self.request_id,
             self.headers_out,
             b"" if self._keep_alive else b"connection: close\r\n",
         )
-
-    def _date(self) -> bytes:
-        headers = self.server_state.default_headers
-        return b"%b: %b\r\n" % headers[0] if headers else b""
-
-    def write(self, data: bytes) -> None:
-        """Write to the client."""
-        self.transport.write(data)
 
     def renew(self) -> None:
         """Give the answer its whole time again."""
@@ -370,11 +399,6 @@ class Doorway(HttpToolsProtocol):
         """Whether the client has read on since the last sweep, of an answer that is complete."""
         before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
         return 0 < self._unsent < before
-
-
-def new_request_id() -> bytes:
-    """Return a request id that no other request of any gateway has."""
-    return b"req-%b-%x" % (_RUN, next(_numbers))
 
 
 def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
-from penstock.engines.conduit.sink import Head, Sink
+from penstock.engines.conduit.sink import NOBODY, Head, Sink
 from penstock.engines.sagemaker.answers import Verdict
 from penstock.gateway.fleet import BUSY, Engine
 from penstock.ground.errors import EngineDied, EngineError
@@ -36,10 +36,8 @@ class Race(Protocol):
         """The one that won has handed on the end of its answer."""
 
 
-class _Nobody:
-    """Sink and race of a lane that has ended."""
-
-    takes_framed = False
+class _NoRace:
+    """The race of a lane that has ended."""
 
     def lane_won(self, lane: "Lane") -> None:
         pass
@@ -53,23 +51,8 @@ class _Nobody:
     def lane_ended(self) -> None:
         pass
 
-    def on_head(self, head: Head) -> None:
-        pass
 
-    def on_events(self, framed: bytes) -> None:
-        pass
-
-    def on_bytes(self, payload: bytes) -> None:
-        pass
-
-    def on_end(self) -> None:
-        pass
-
-    def on_lost(self, error: EngineError) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
+_NO_RACE = _NoRace()
 
 
 class Lane:
@@ -176,11 +159,11 @@ class Lane:
     def stop(self) -> None:
         """Ask no longer."""
         self.engine.pool.cancel(self.exchange)
-        self._race = self._sink = _NOBODY
+        self._race, self._sink = _NO_RACE, NOBODY
 
     def _let_go(self) -> None:
         """Leave no cycle behind, which only the garbage collector would find."""
-        race, self._race, self._sink = self._race, _NOBODY, _NOBODY
+        race, self._race, self._sink = self._race, _NO_RACE, NOBODY
         race.lane_ended()
 
     def _win(self) -> None:

@@ -30,9 +30,9 @@ from penstock.gateway.admission import Admission
 from penstock.gateway.answer import EVENT_STREAM
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
-from penstock.gateway.doorway import new_request_id
 from penstock.gateway.faults import fault_of
 from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
+from penstock.gateway.request_ids import new_request_id
 from penstock.gateway.spans import About, RequestSpan
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.waiting import patiently

@@ -48,6 +48,7 @@ class Relay:
     """One request on its way; the sink of its engine's response."""
 
     __slots__ = (
+        "_charge",
         "_client",
         "_counted",
         "_engine",
@@ -71,7 +72,7 @@ class Relay:
         Raises:
             EngineUnavailable: no engine is up.
         """
-        self._client, self._order = client, order
+        self._client, self._order, self._charge = client, order, order.charge
         self._since_s = time.perf_counter()
         self._passage = Passage(hide_usage=order.hide_usage) if order.streams else _NONE
         self.takes_framed = order.streams and client.takes_chunks
@@ -106,7 +107,7 @@ class Relay:
 
     def on_events(self, framed_events: bytes) -> None:
         """Sink: whole events, usually passed on as they are."""
-        if not self._is_stream():
+        if not self._started and not self._is_stream():
             self.on_bytes(unframe(framed_events))
         elif passed := self._passage.through(framed_events):
             self._write(passed)
@@ -212,12 +213,16 @@ class Relay:
         return self._order.streams and head is not None and head.status == 200 and head.is_stream
 
     def _write(self, data: bytes) -> None:
-        self._note()
+        passage = self._passage
+        if passage.usage is not None or passage.done:
+            self._note_end()
+        elif self._charge.slot:
+            self._charge.passed(passage.events)
         if self._started:
             self._client.write(data)
             return
         self._started = True
-        self._order.charge.first_byte(time.perf_counter() - self._since_s)
+        self._charge.first_byte(time.perf_counter() - self._since_s)
         head = b"" if self._greeted else self._client.head(200, EVENT_STREAM, None)
         self._client.write(head + data)
 
@@ -231,17 +236,16 @@ class Relay:
             self._greeted = True
             self._client.write(head + (framed(_WAKING) if self._client.takes_chunks else _WAKING))
 
-    def _note(self) -> None:
-        """Note how far the answer has come, before the client has it."""
-        passage, charge = self._passage, self._order.charge
+    def _note_end(self) -> None:
+        """Note what the engine has counted, and that its stream is whole."""
+        passage, charge = self._passage, self._charge
+        seconds = time.perf_counter() - self._since_s
         if passage.usage is None:
             charge.passed(passage.events)
             if passage.done:
-                seconds = time.perf_counter() - self._since_s
                 charge.tell("complete", None, max(0, passage.events - 1), seconds)
         elif not self._counted:
             self._counted = passage.done
-            seconds = time.perf_counter() - self._since_s
             charge.counted(passage.usage, done=passage.done, seconds=seconds)
 
     def _close_stream(self, outcome: str) -> None:
@@ -278,7 +282,7 @@ class Relay:
         # The first event of a stream carries the role, not a token.
         passed_on = 0 if usage is not None else max(0, self._passage.events - 1)
         seconds = time.perf_counter() - self._since_s
-        self._order.charge.settle(outcome, usage, passed_on, seconds)
+        self._charge.settle(outcome, usage, passed_on, seconds)
 
 
 def outcome_of(error: EngineError) -> str:

@@ -4,13 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-import httptools
-
 from penstock.engines.conduit.framing import ChunkReader
-from penstock.engines.conduit.sink import Head, Sink
+from penstock.engines.conduit.head import HeadReader
+from penstock.engines.conduit.sink import NOBODY, Sink
 from penstock.ground.errors import EngineDied, EngineError
-
-_MAX_HEAD = 65_536
 
 
 class Connection(asyncio.Protocol):
@@ -20,12 +17,12 @@ class Connection(asyncio.Protocol):
         self._engine = engine
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
-        self._head = _HeadReader()
+        self._head = HeadReader()
         self._chunks: ChunkReader | None = None
-        self._framed_runs = False
         self._left: int | None = None  # body bytes to come; none: until the engine closes
         self._in_body = False
         self._surplus = False  # the engine has sent more than its answer
+        self._paused = False
         self.was_idle = False
         self.alive = False
 
@@ -37,19 +34,22 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, exchange: "Exchange") -> None:
         """Write `request` (head and body) and let `exchange` receive the response."""
         assert self._transport is not None  # noqa: S101 - the pool hands out connected ones
-        self._exchange = exchange
-        self._framed_runs = exchange.sink.takes_framed
-        self._in_body = False
+        self._exchange, self._chunks, self._in_body = exchange, None, False
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes from the engine."""
-        exchange = self._exchange
+        exchange, chunks = self._exchange, self._chunks
         if exchange is None:  # an engine that speaks unasked is not to be trusted with more
             self.abort()
             return
         try:
-            if self._in_body:
+            if chunks is not None:
+                if chunks.is_event(data):  # nearly all that ever comes
+                    exchange.sink.on_events(data)
+                else:
+                    self._on_chunks(data, exchange, chunks)
+            elif self._in_body:
                 self._on_body(data, exchange)
             else:
                 self._on_head(data, exchange)
@@ -57,44 +57,50 @@ class Connection(asyncio.Protocol):
             self._finish(exchange, error)
 
     def _on_head(self, data: bytes, exchange: "Exchange") -> None:
-        rest = self._head.feed(data)
+        head = self._head
+        rest = head.feed(data)
         if rest is None:
             return
-        head = self._head
-        self._in_body = True
-        self._left = None if head.chunked else head.length
-        self._chunks = ChunkReader(framed_runs=self._framed_runs) if head.chunked else None
+        self._in_body, self._left = True, head.length
+        chunks = None
+        if head.chunked:
+            chunks = self._chunks = ChunkReader(framed_runs=exchange.sink.takes_framed)
         exchange.answered = True
-        exchange.sink.on_head(Head(head.status, head.content_type))
+        exchange.sink.on_head(head.head)
         if exchange is not self._exchange:  # the sink has cancelled
             return
-        if self._left == 0:
-            self._surplus = bool(rest)
-            self._finish(exchange, None)
-        elif rest:
+        if chunks is not None:
+            if rest:
+                self._on_chunks(rest, exchange, chunks)
+        elif rest or self._left == 0:
             self._on_body(rest, exchange)
 
+    def _on_chunks(self, data: bytes, exchange: "Exchange", chunks: ChunkReader) -> None:
+        sink = exchange.sink
+        for framed, piece in chunks.feed(data):
+            if framed:
+                sink.on_events(piece)
+            else:
+                sink.on_bytes(piece)
+            if exchange is not self._exchange:
+                return
+        if chunks.done:
+            self._surplus = chunks.surplus
+            self._finish(exchange, None)
+
     def _on_body(self, data: bytes, exchange: "Exchange") -> None:
-        chunks = self._chunks
-        if chunks is not None:
-            sink = exchange.sink
-            for framed, piece in chunks.feed(data):
-                if framed:
-                    sink.on_events(piece)
-                else:
-                    sink.on_bytes(piece)
-                if exchange is not self._exchange:
-                    return
-            if chunks.done:
-                self._surplus = chunks.surplus
-                self._finish(exchange, None)
+        left = self._left
+        if left is None:
+            exchange.sink.on_bytes(data)
             return
-        exchange.sink.on_bytes(data if self._left is None else data[: self._left])
-        if self._left is not None and exchange is self._exchange:
-            self._left -= len(data)
-            if self._left <= 0:
-                self._surplus = self._left < 0
-                self._finish(exchange, None)
+        if left:
+            exchange.sink.on_bytes(data[:left])
+            if exchange is not self._exchange:
+                return
+        self._left = left = left - len(data)
+        if left <= 0:
+            self._surplus = left < 0
+            self._finish(exchange, None)
 
     def _finish(self, exchange: "Exchange", error: EngineError | None) -> None:
         if exchange is not self._exchange:
@@ -103,8 +109,8 @@ class Connection(asyncio.Protocol):
         reusable = error is None and self._head.keep_alive and not self._surplus
         if not reusable:
             self.abort()
-        elif self._transport is not None:
-            self._transport.resume_reading()
+        elif self._paused:
+            self.resume_reading()
         exchange.on_finished(exchange, self if reusable else None, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -129,11 +135,13 @@ class Connection(asyncio.Protocol):
     def pause_reading(self) -> None:
         """Stop taking bytes from the engine until `resume_reading`."""
         if self._transport is not None and self.alive:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Take bytes again."""
         if self._transport is not None and self.alive:
+            self._paused = False
             self._transport.resume_reading()
 
 
@@ -155,7 +163,7 @@ class Exchange:
         Sink and exchange hold each other: without this, every request would be garbage that only
         the cycle collector finds.
         """
-        sink, self.sink = self.sink, _NOBODY
+        sink, self.sink = self.sink, NOBODY
         self.connection, self.request = None, b""
         self.finished = True
         return sink
@@ -178,89 +186,3 @@ def _nobody_waits(
     exchange: Exchange, connection: Connection | None, error: EngineError | None
 ) -> None:
     raise RuntimeError("an exchange ended before its pool listened")
-
-
-class _Nobody:
-    """The sink of an exchange that has ended: nothing more is told."""
-
-    takes_framed = False
-
-    def on_head(self, head: Head) -> None:
-        pass
-
-    def on_events(self, framed: bytes) -> None:
-        pass
-
-    def on_bytes(self, payload: bytes) -> None:
-        pass
-
-    def on_end(self) -> None:
-        pass
-
-    def on_lost(self, error: EngineError) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
-
-
-class _HeadReader:
-    """Reads one response head with llhttp and keeps what matters."""
-
-    __slots__ = ("_buffer", "chunked", "content_type", "keep_alive", "length", "status")
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self.status = 0
-        self.content_type = b""
-        self.length: int | None = None
-        self.chunked = False
-        self.keep_alive = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one header."""
-        name = name.lower()
-        if name == b"content-type":
-            self.content_type = value
-        elif name == b"content-length":
-            self.length = int(value)
-        elif name == b"transfer-encoding":
-            self.chunked = value.lower().rstrip().endswith(b"chunked")
-        elif name == b"connection":
-            self.keep_alive = b"close" not in value.lower()
-
-    def feed(self, data: bytes) -> bytes | None:
-        """Return the body bytes behind the head, or none while it is not complete.
-
-        Raises:
-            EngineDied: it is not an HTTP response.
-        """
-        data = self._buffer + data if self._buffer else data
-        while True:
-            end = data.find(b"\r\n\r\n", 0, _MAX_HEAD)
-            if end < 0:
-                if len(data) >= _MAX_HEAD:
-                    raise EngineDied("the engine's answer has no end of head in 64 KiB")
-                self._buffer = data
-                return None
-            self._read(data[: end + 4])
-            data = data[end + 4 :]
-            if self.status >= 200:
-                self._buffer = b""
-                return data
-            # An interim answer: the real one follows.
-
-    def _read(self, head: bytes) -> None:
-        self.content_type, self.length, self.chunked = b"", None, False
-        self.keep_alive = True
-        parser = httptools.HttpResponseParser(self)
-        try:
-            parser.feed_data(head)
-        except (httptools.HttpParserError, ValueError) as error:
-            raise EngineDied("the engine's answer is not HTTP", why=str(error)) from None
-        self.status = parser.get_status_code()
-        if self.status in (204, 304):
-            self.length, self.chunked = 0, False
-        framed = self.chunked or self.length is not None
-        # llhttp's own verdict is lost once the message is complete, as it is without a body.
-        self.keep_alive &= framed and parser.get_http_version() == "1.1"

@@ -30,6 +30,21 @@ class ChunkReader:
         self.done = False
         self.surplus = False  # bytes came behind the end of the body, which nobody asked for
 
+    def is_event(self, data: bytes) -> bool:
+        """Whether `data` is one whole chunk that ends with an event, and follows on whole ones.
+
+        It need not be fed then: engines write an event at a time, and this is what a stream
+        consists of where the gateway keeps up with it.
+        """
+        head_end = data.find(b"\r\n", 0, 10)
+        return (
+            _SIZES.get(data[:head_end]) == len(data) - head_end - 4
+            and data.endswith(b"\n\n\r\n")
+            and not self._rest
+            and not self._missing
+            and self._framed_runs
+        )
+
     def feed(self, data: bytes) -> Sequence[tuple[bool, bytes]]:
         """Return `(is_framed_events, bytes)` pieces in order; sets `done` at the last chunk.
 

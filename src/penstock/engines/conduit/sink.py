@@ -1,20 +1,23 @@
 """What the conduit tells whoever asked: callbacks, because a task per chunk is the cost."""
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from penstock.ground.errors import EngineError
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Head:
     """Status line and the few response headers that matter."""
 
     status: int
     content_type: bytes
+    is_stream: bool = field(init=False)
+    """Whether the body is a stream of server-sent events."""
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
-        return self.content_type.startswith(b"text/event-stream")
+    def __post_init__(self) -> None:
+        """Look at the type once: it is asked for with every piece of the body."""
+        object.__setattr__(self, "is_stream", self.content_type.startswith(b"text/event-stream"))
 
 
 class Sink(Protocol):
@@ -40,3 +43,27 @@ class Sink(Protocol):
 
     def on_lost(self, error: EngineError) -> None:
         """The response will not be completed."""
+
+
+class _Nobody:
+    """The sink of what has ended: nothing more is told."""
+
+    takes_framed = False
+
+    def on_head(self, head: Head) -> None:
+        pass
+
+    def on_events(self, framed: bytes) -> None:
+        pass
+
+    def on_bytes(self, payload: bytes) -> None:
+        pass
+
+    def on_end(self) -> None:
+        pass
+
+    def on_lost(self, error: EngineError) -> None:
+        pass
+
+
+NOBODY: Sink = _Nobody()
