@@ -66,8 +66,14 @@ class ScriptedEngine:
         self.default: Script = ()
         self.health: Script = HEALTHY
         self.gauges: Script = NO_GAUGES
-        self.running = self.aborted = self.connections = self.sent_bytes = 0
+        self._running: set[int] = set()  # a new one: what is still ending counts in the old one
+        self.aborted = self.connections = self.sent_bytes = 0
         self.released = threading.Event()
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return len(self._running)
 
     @property
     def url(self) -> str:
@@ -152,14 +158,15 @@ class ScriptedEngine:
             await self._play(self.gauges, writer, gone)
             return
         self.asked.append(asked)
-        self.running += 1
+        running = self._running
+        running.add(id(asked))
         try:
             await self._play(self._next_script(), writer, gone)
         except ConnectionError:
             self.aborted += 1
             raise
         finally:
-            self.running -= 1
+            running.discard(id(asked))
 
     def _next_script(self) -> Script:
         return self.answers.popleft() if self.answers else self.default

@@ -43,11 +43,10 @@ class Doors(NamedTuple):
 
 _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _HIGH_WATER = 1 << 20
-"""Bytes a slow client may leave unread before its engine is paused. An engine's burst is read
-256 KiB at a time, and below that every burst would stop and start the engine's connection."""
-_NOTED = frozenset(
-    (b"authorization", b"x-api-key", b"x-tenant-id", b"expect", b"upgrade", b"transfer-encoding")
-)
+"""Bytes a slow client may leave unread before its engine is paused. A burst is read 256 KiB at a
+time, and below that every burst would stop and start the engine's connection."""
+_ASKER = (b"authorization", b"x-api-key", b"x-tenant-id")
+_NOTED = frozenset((*_ASKER, b"expect", b"upgrade", b"transfer-encoding"))
 _LINGER_S = 3.0
 """How long a refused client may go on sending: hanging up at once would destroy our answer."""
 
@@ -170,10 +169,7 @@ class Doorway(HttpToolsProtocol):
         if received > limit and _size_of(self.url, self.headers) > limit:
             self._refuse(431, "the request's head is too large", "header_too_large")
             return
-        path = self.url
-        if b"?" in path:
-            path = path[: path.index(b"?")]
-        self._path = path
+        path = self._path = self.url.partition(b"?")[0]
         self._hot = path in self._hot_paths and self.parser.get_method() == b"POST"
         if self._hot:
             self._begin_hot()
@@ -248,10 +244,9 @@ class Doorway(HttpToolsProtocol):
         try:
             key = self._key if self._bearer is None else self._bearer
             self._answer = self._begin(self, self._path, key, body)
-        except PenstockError as error:
-            self.fail(fault_of(error))
         except Exception as error:
-            log.exception("request %s failed", self.request_id.decode())
+            if not isinstance(error, PenstockError):
+                log.exception("request %s failed", self.request_id.decode())
             self.fail(fault_of(error))
 
     def _close_after_this(self) -> None:
