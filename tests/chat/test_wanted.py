@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from penstock.chat.events import Chunk, Event, Finished, ToolFinished, Usage
 from penstock.chat.request import Traits, read_request
 from penstock.chat.toolbox import Toolbox
 from penstock.chat.turn import Turn
-from penstock.chat.wanted import Wanted
+from penstock.chat.wanted import Wanted, refuse_format
 from penstock.ground.clock import FakeClock
 from penstock.ground.errors import AnswerUnfit, RequestError
 
@@ -200,3 +201,17 @@ def test_judging_never_fails_and_says_no_to_all_but_what_fits(text: str) -> None
         assert isinstance(document["city"], str)
         assert set(document) <= {"city", "people"}
     assert Wanted(PLACE).correction(text, problems)
+
+
+@pytest.mark.parametrize(
+    "asked", [b'{"type": "json_object"}', b'{"type": "yaml"}', b"{}", b'{"type": 3}', b"7", b'"x"']
+)
+def test_a_form_that_no_engine_knows_is_refused_by_name(asked: bytes) -> None:
+    with pytest.raises(RequestError, match="not supported by tiny") as caught:
+        refuse_format(msgspec.Raw(asked), "tiny")
+    assert (caught.value.param, caught.value.code) == ("response_format", "unsupported_parameter")
+
+
+@pytest.mark.parametrize("asked", [b"null", b'{"type": "text"}'])
+def test_what_asks_for_no_form_is_never_refused(asked: bytes) -> None:
+    refuse_format(msgspec.Raw(asked), "tiny")

@@ -53,11 +53,13 @@ def test_calls_are_looked_for_where_the_engine_may_leave_them_in_its_text(
         (unjudged,) = models_of(left, tmp_path)
     assert (settings.name, settings.tools_format) == (served, form)
     assert (settings.verify_answers, unjudged.verify_answers) == (True, False)
+    assert settings.takes_formats
 
 
 def test_our_own_engines_parse_their_calls(tmp_path: Path) -> None:
     (model,) = models_of({}, tmp_path)
     assert (model.tools_format, model.verify_answers) == (None, False)
+    assert not model.takes_formats
 
 
 def settings_of(manifest: dict[str, Any], directory: Path) -> Settings:

@@ -49,11 +49,13 @@ class Traits:
     """What a turn must know of its model.
 
     `tools_format` is one of `parsers.form.FORMS` where the engine leaves calls in its text;
-    `verifies` says that answers are judged by the request's `response_format`.
+    `verifies` says that answers are judged by the request's `response_format`, `takes_formats`
+    that its engines know that field at all.
     """
 
     tools_format: str | None = None
     verifies: bool = False
+    takes_formats: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,10 @@ class Toolbox:
         """
         if taken := sorted(name for name in client_tools if name in self._tools):
             raise RequestError(
-                f"the gateway has a tool of its own called {', '.join(taken)}",
-                fix="Give yours another name.",
+                f"a tool in `tools` is called as one of the gateway's: {', '.join(taken)}",
+                why="the model calls tools by name, and could not say which of the two it means",
+                fix="Rename yours, or leave it out: the gateway offers and runs its own "
+                "(GET /tools lists them).",
                 param="tools",
                 code="tool_name_taken",
             )

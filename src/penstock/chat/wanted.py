@@ -39,6 +39,27 @@ def is_judged(response_format: Raw) -> bool:
         return False  # null, or the engine's to refuse
 
 
+def refuse_format(response_format: Raw, model: str) -> None:
+    """Refuse a request for an answer in a form that the engines of `model` do not know.
+
+    Raises:
+        RequestError: it asks for more than text.
+    """
+    try:
+        if _type.decode(response_format).type == "text":
+            return
+    except msgspec.DecodeError:
+        if response_format == Raw(b"null"):
+            return
+    raise RequestError(
+        f"`{FIELD}` is not supported by {model}",
+        why="the engine that serves it cannot be held to a form",
+        fix="Ask for JSON in the prompt, or serve the model with vLLM (`engine.kind: vllm`).",
+        param=FIELD,
+        code="unsupported_parameter",
+    )
+
+
 class Wanted:
     """What an answer must be: a JSON object, or a JSON document that fits a schema."""
 

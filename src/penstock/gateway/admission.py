@@ -87,7 +87,7 @@ class Admission:
             model.context,
             self._gate(f"model:{model.name}", limits) if limits != Limits() else None,
             f"{model.name}\0{adapter}".encode(),
-            Traits(model.tools_format, model.verify_answers),
+            Traits(model.tools_format, model.verify_answers, model.takes_formats),
             self._lines(engines) if self._lines is not None and engines else None,
             upstream=model.name if model.upstream is None else model.upstream,
             routed=model.routing is not None,

@@ -5,7 +5,7 @@ from functools import partial
 from msgspec import UNSET, Raw
 
 from penstock.chat.continuation import MARK_BYTES
-from penstock.chat.wanted import is_judged
+from penstock.chat.wanted import is_judged, refuse_format
 from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caching import Caching
@@ -167,6 +167,8 @@ class Front:
     def _go(
         self, client: Client, path: bytes, charge: Charge, request: Asked, body: bytes
     ) -> Answer:
+        if isinstance(request, ChatRequest):
+            _check_format(request, charge.route)
         if isinstance(request, ChatRequest) and (
             (charge.caller.tools and request.leaves_tools_to_us)
             or MARK_BYTES in body
@@ -193,6 +195,12 @@ def _is_parsed_here(request: ChatRequest, route: Route) -> bool:
         and request.leaves_tools_to_us
         and request.n in (None, 1)
     )
+
+
+def _check_format(request: ChatRequest, route: Route) -> None:
+    asked = request.response_format
+    if asked is not UNSET and not route.traits.takes_formats and isinstance(asked, Raw):
+        refuse_format(asked, route.model)
 
 
 def _is_judged_here(request: ChatRequest, route: Route) -> bool:

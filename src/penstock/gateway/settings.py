@@ -72,6 +72,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How calls stand in the engines' text; none means that the engines parse them."""
     verify_answers: bool = False
     """Whether answers are judged by the request's `response_format`."""
+    takes_formats: bool = True
+    """Whether its engines know `response_format`; where they do not, it is refused."""
     version: str = ""
     """Which weights answer under this name; answers of others are never given from a cache."""
     upstream: str | None = None

@@ -263,6 +263,7 @@ def _models(
             tools_format=_tools_format(manifest, served),
             version=version_of(manifest, name),
             verify_answers=verifies,
+            takes_formats=guided,
             upstream="" if manifest.engine_kind == "sagemaker" else None,
         )
 
