@@ -22,7 +22,7 @@ def audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_whole_audit_is_said_to_be(run: Run) -> None:
     ran = run("audit", "verify")
     assert ran.code == 0
-    assert ran.out.strip() == "1 chains, 8 lines, 5 entries (5 sealed, 5 of them opened)"
+    assert ran.out.strip() == "1 chain, 8 lines, 5 entries (5 sealed, 5 of them opened)"
     report = json.loads(run("audit", "verify", "--json").out)
     assert report["findings"] == []
     assert list(report["heads"]) == ["one"]

@@ -51,4 +51,6 @@ def test_what_is_not_there_is_refused_with_what_is(run: Run) -> None:
     assert ran.code == 2
     assert "Qwen/Qwen3-8B" in ran.err
     assert "models" in run("catalog", "list", "cars").err
+    assert "Did you mean g5.xlarge" in run("catalog", "show", "g5.xlarg").err
+    assert "`penstock catalog list`" in run("catalog", "show", "nope").err
     assert run("catalog", "show").code == 2

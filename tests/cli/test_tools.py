@@ -52,10 +52,16 @@ def test_a_tool_is_called(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("call", "orders_all", "--tenant", "org-b"), "there is no tool orders_all"),
+        (
+            ("call", "orders_all", "--tenant", "org-b"),
+            "org-b is granted no tool orders_all",
+        ),
+        (("call", "calculate_maths"), "Did you mean calculate_math?"),
+        (("call", "calculate_math", "{"), "not a JSON object"),
         (("call", "calculate_math", "{}"), "do not fit"),
         (("call",), "which tool"),
         (("list", "--tenant", "org-c"), "no tenant org-c"),
+        (("list", "--tenant", "orga"), "Did you mean org-a"),
     ],
 )
 def test_what_fails_is_told(run: Run, arguments: tuple[str, ...], said: str) -> None:

@@ -14,6 +14,8 @@ import typer
 
 from penstock.cli.address import find_address
 from penstock.ground.errors import EngineUnavailable, NotAllowed, UserError
+from penstock.ground.wording import near_names
+from penstock.registry.records import Budgets, Limits
 from penstock.targets.local.state import admin_key_file, find_directory
 
 AdminKey = Annotated[
@@ -97,20 +99,22 @@ def policy_fields(
     """Return what the options of `tenants` and `keys` say, as the admin API takes it.
 
     Raises:
-        UserError: a limit or budget is not `name=number`.
+        UserError: a limit or budget is not `name=number`, or has a name that there is not.
     """
     fields: dict[str, object] = {}
     for name, text in (("models", models), ("tools", tools)):
         if text is not None:
             fields[name] = [part.strip() for part in text.split(",") if part.strip()]
-    for name, pairs in (("limits", limits), ("budgets", budgets)):
+    for name, pairs, kind in (("limits", limits, Limits), ("budgets", budgets, Budgets)):
         if pairs:
-            fields[name] = dict(_pair(pair) for pair in pairs)
+            fields[name] = dict(_pair(pair, name[:-1], kind.__struct_fields__) for pair in pairs)
     return fields
 
 
-def _pair(text: str) -> tuple[str, float | int]:
+def _pair(text: str, kind: str, known: tuple[str, ...]) -> tuple[str, float | int]:
     name, _, number = text.partition("=")
+    if name.strip() not in known:
+        raise UserError(f"there is no {kind} {name.strip()}", fix=near_names(name, known))
     try:
         value = float(number)
     except ValueError:

@@ -12,6 +12,7 @@ import typer
 
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.ground.errors import UserError
+from penstock.ground.wording import numbered
 from penstock.manifest.loader import load
 from penstock.registry.audit.reading import Chains, Keys, entries
 from penstock.registry.audit.verify import Report, verify
@@ -100,7 +101,9 @@ def _tell(report: Report) -> None:
         row = f", line {finding.row}" if finding.row else ""
         print_text(f"{finding.chain}{where}{row}: {finding.what}")
     kinds = f"{report.sealed} sealed, {report.opened} of them opened"
-    print_text(f"{report.chains} chains, {report.lines} lines, {report.entries} entries ({kinds})")
+    chains, lines = numbered(report.chains, "chain"), numbered(report.lines, "line")
+    entries = numbered(report.entries, "entry", "entries")
+    print_text(f"{chains}, {lines}, {entries} ({kinds})")
     if report.sealed > report.opened:
         note("Without the key only hashes were checked; with it, nothing can be forged.")
     if not report.findings:

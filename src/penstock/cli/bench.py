@@ -16,6 +16,7 @@ from penstock.cli.address import Address, Key, Model, Url, find_address
 from penstock.cli.client import Client
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text, terminal
 from penstock.ground.errors import UserError
+from penstock.ground.wording import numbered
 from penstock.manifest.loader import load as load_manifest
 from penstock.manifest.model import Manifest
 from penstock.measurement import result
@@ -223,7 +224,7 @@ def _digits(value: float) -> int:
 def _warn(runs: Sequence[Summary]) -> None:
     for run in runs:
         for message, count in run.errors.items():
-            note(f"{count} requests failed: {message}")
+            note(f"{numbered(count, 'request')} failed: {message}")
     if any(run.client_was_the_limit for run in runs):
         busiest = max(run.client_cpu for run in runs)
         note(

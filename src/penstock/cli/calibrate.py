@@ -14,6 +14,7 @@ from penstock.catalog.catalogue import load as load_catalogue
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text, terminal
 from penstock.cli.planning import calibration_file, hub_cache, local_fits, save_rows
 from penstock.ground.errors import UserError
+from penstock.ground.wording import numbered
 from penstock.manifest.model import Manifest
 from penstock.measurement.result import Result, read
 from penstock.measurement.summary import Summary
@@ -121,7 +122,8 @@ def _others(fit: LocalFit) -> list[dict[str, object]]:
 
 
 def _show(fit: LocalFit, points: Sequence[Point]) -> None:
-    print_text(f"{fit.model} on {fit.gpu}, {fit.engine}, {fit.precision}: {fit.points} loads")
+    loads = numbered(fit.points, "load")
+    print_text(f"{fit.model} on {fit.gpu}, {fit.engine}, {fit.precision}: {loads}")
     right = ("measured", "before", "off by", "after", "off by")
     table = Table(
         Column("load"), Column(""), *(Column(name, justify="right") for name in right), box=None

@@ -21,6 +21,7 @@ from penstock.cli.planning import (
     spot_file,
 )
 from penstock.ground.errors import UserError
+from penstock.ground.wording import near_names, numbered
 from penstock.wiring.aws import read_prices, read_spot_savings
 
 
@@ -88,7 +89,8 @@ def _refresh(regions: Sequence[str], today: date, *, as_json: bool) -> int:
         print_json(told | {"folder": str(prices_file().parent)})
     else:
         print_text(
-            f"{len(fresh)} prices and {len(spot)} spot savings of {', '.join(regions)} as of "
+            f"{numbered(len(fresh), 'price')} and {numbered(len(spot), 'spot saving')} of "
+            f"{', '.join(regions)} as of "
             f"{today}, in {prices_file().parent}"
         )
     return ExitCode.OK if fresh else ExitCode.FAILED
@@ -117,8 +119,9 @@ def _show(catalogue: Catalogue, name: str, today: date, *, as_json: bool) -> Non
         dated = _plain(catalogue.model_dates[shape.id])
         found["models"] = [_plain(shape) | {"parameters": shape.parameters, "dated": dated}]
     if not found:
-        near = ", ".join(catalogue.nearest_models(name)) or "see `penstock catalog list`"
-        raise UserError(f"the catalogue has nothing called {name}", fix=f"Near: {near}.")
+        near = near_names(name, (*catalogue.model_names.values(), *_all_names(catalogue)))
+        fix = near or f"See `penstock catalog list` with {', '.join(TABLES)}."
+        raise UserError(f"the catalogue has nothing called {name}", fix=fix)
     if as_json:
         print_json(found)
         return
@@ -138,6 +141,12 @@ def _named(catalogue: Catalogue, kind: str, name: str) -> list[dict[str, Any]]:
     names = {name, name.removeprefix("ml."), f"ml.{name}"}
     known: Mapping[object, Any] = getattr(catalogue, kind)
     return [_plain(value) for key, value in known.items() if names & set(_words(key))]
+
+
+def _all_names(catalogue: Catalogue) -> list[str]:
+    """Return every name that `show` takes, but for those of models."""
+    keys = (key for kind in TABLES for key in getattr(catalogue, kind))
+    return sorted({word for key in keys for word in _words(key)})
 
 
 def _words(key: object) -> tuple[str, ...]:

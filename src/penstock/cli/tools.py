@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from penstock.chat.accumulate import Call
-from penstock.chat.calls import Bounds, CallRunner
+from penstock.chat.calls import Bounds, CallRunner, read_arguments
 from penstock.chat.events import Step, ToolFinished
 from penstock.chat.sources import Toolboxes
 from penstock.chat.toolbox import Toolbox
@@ -19,6 +19,7 @@ from penstock.chat.tools.from_manifest import source_settings
 from penstock.chat.tools.kinds import make_toolboxes
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.ground.errors import UserError
+from penstock.ground.wording import near_names
 from penstock.manifest.loader import load
 from penstock.manifest.model import BUILT_IN_TOOLS, Manifest
 
@@ -58,9 +59,10 @@ def command(
     """
     manifest = load(file)
     if tenant is not None and tenant not in manifest.tenants:
-        raise UserError(f"the manifest has no tenant {tenant}")
-    if action is Action.CALL and name is None:
-        raise UserError("which tool?", fix="Try `penstock tools list`.")
+        fix = near_names(tenant, manifest.tenants)
+        raise UserError(f"the manifest has no tenant {tenant}", fix=fix)
+    if action is Action.CALL:
+        _check_call(name, arguments)
 
     async def act(boxes: Toolboxes) -> int:
         await _ready(boxes, manifest)
@@ -70,9 +72,25 @@ def command(
         box = boxes.box(tenant or "", grants)
         if action is Action.LIST:
             return _list(box, as_json=as_json)
+        if name not in box:
+            whose = f"tenant {tenant} is granted" if tenant else "the manifest has"
+            raise UserError(f"{whose} no tool {name}", fix=near_names(name or "", box.names))
         return await _call(box, Call("call", name or "", arguments), manifest, as_json=as_json)
 
     return asyncio.run(_with_tools(manifest, act))
+
+
+def _check_call(name: str | None, arguments: str) -> None:
+    if name is None:
+        raise UserError("which tool?", fix="`penstock tools list` names them.")
+    try:
+        read_arguments(arguments)
+    except ValueError as error:
+        raise UserError(
+            f"the arguments of {name} cannot be read",
+            why=str(error),
+            fix=f'Write them like this: penstock tools call {name} \'{{"key": "value"}}\'',
+        ) from None
 
 
 async def _with_tools(manifest: Manifest, act: Callable[[Toolboxes], Awaitable[T]]) -> T:

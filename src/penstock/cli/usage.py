@@ -14,6 +14,7 @@ from penstock.cli.address import Url
 from penstock.cli.admin_client import AdminClient, AdminKey, find_admin
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.ground.errors import UserError
+from penstock.ground.wording import numbered
 from penstock.wiring.exports import write_parquet
 
 
@@ -63,7 +64,7 @@ def command(  # noqa: PLR0913, PLR0917  one parameter an option
     query = {name: value for name, value in given.items() if value}
     if export is not None:
         count = _export(_entries(client, query), export, output)
-        note(f"{count} entries")
+        note(numbered(count, "entry", "entries"))
         return ExitCode.OK
     answer = client.ask("GET", "/usage", query={**query, "group_by": by})
     if as_json:

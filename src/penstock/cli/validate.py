@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli.output import AsJson, note, print_json, print_text
+from penstock.ground.wording import numbered
 from penstock.manifest.loader import DEFAULT_FILE, examine
 from penstock.manifest.model import Manifest
 from penstock.manifest.problems import Problem, as_error
@@ -43,5 +44,5 @@ def _summary(manifest: Manifest) -> str:
     parts = [f"{manifest.served_model} by the {manifest.engine_kind} engine"]
     for count, noun in ((len(manifest.adapters), "adapter"), (len(manifest.tenants), "tenant")):
         if count:
-            parts.append(f"{count} {noun}{'s' if count > 1 else ''}")
+            parts.append(numbered(count, noun))
     return f"{manifest.name} serves {', '.join(parts)}"
