@@ -1,23 +1,30 @@
 """Inference components: the whole play, and what a component refuses."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 from tests.rehearsal.account import Account
 
-from penstock.rehearsal.play.acts import BUCKET, STACK, play
+from penstock.rehearsal.play.acts import ADAPTER, BASE, BUCKET, NAME, play
+from penstock.rehearsal.play.commands import Commands
 from penstock.rehearsal.play.stage import Stage
-from penstock.rehearsal.play.template import ADAPTER, BASE
 
 
-def test_the_play_goes_as_it_should(aws: Account) -> None:
+def test_the_play_goes_as_it_should(aws: Account, tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
-    stage = Stage(aws.said, lambda act, text: told.append((act, text)))
-    play(stage, ("capacity",), keep=True)
+
+    def tell(act: str, text: str) -> None:
+        told.append((act, text))
+
+    stage, commands = Stage(aws.said, tell), Commands(tmp_path, aws.said, tell)
+    play(stage, commands, ("capacity",), keep=True)
+    stage.close()
     assert {act for act, _ in told} == {
-        "deploy", "chat", "roll", "scale", "sleep", "wake", "break: capacity",
+        "prepare", "deploy", "chat", "status", "diff", "roll", "scale", "sleep", "wake",
+        "break: capacity",
     }  # fmt: skip
     sagemaker = aws.client("sagemaker")
     with pytest.raises(ClientError, match=f"{ADAPTER} depend on it"):
@@ -32,7 +39,8 @@ def test_the_play_goes_as_it_should(aws: Account) -> None:
     causes = [each["Cause"].split()[0] for each in reversed(activities)]
     assert causes[0] == "policy"
     assert causes[-1] == "alarm"
-    assert aws.destroy(STACK)["StackStatus"] == "DELETE_COMPLETE"
+    ended = commands.run("destroy", "destroy", str(tmp_path / NAME / "penstock.yaml"), "--yes")
+    assert ended.code == 0
     assert sagemaker.list_inference_components()["InferenceComponents"] == []
     s3 = aws.client("s3")
     for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:

@@ -75,7 +75,7 @@ def test_an_alarm_undoes_a_roll_out(deployments: Deployments) -> None:
     error = deployments.deploy(code=ExitCode.FAILED)["error"]
     assert error["what"] == "penstock-alarmed is UPDATE_ROLLBACK_COMPLETE"
     assert name in error["why"]
-    assert "the deployment before serves on" in error["fix"]
+    assert "the deployment before serves on" in error["why"]
     after = deployments.aws.client("sagemaker").describe_endpoint(EndpointName="penstock-alarmed")
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     deployments.aws.order("faults", method="DELETE")

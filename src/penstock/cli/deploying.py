@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.output import note
+from penstock.ground.errors import PenstockError
 from penstock.targets.journal import FileJournal
 
 if TYPE_CHECKING:
@@ -41,9 +42,19 @@ def journal_of(
     folder = (manifest_file.parent if manifest_file else Path.cwd()) / ".penstock"
     place = f"{deployer.account.identity.account}/{deployer.account.region}"
     journal = FileJournal(folder, deployer.manifest.name, place)
-    if earlier := journal.cut_off():
+    if earlier := journal.unfinished():
+        how = "failed" if earlier.failure else "was cut off"
         step = f" in: {earlier.step}" if earlier.step else ""
-        note(f"`penstock {earlier.command}` of {earlier.began} was cut off{step}. Going on.")
+        note(f"`penstock {earlier.command}` of {earlier.began} {how}{step}. Going on.")
     journal.open(command)
-    yield journal
+    try:
+        yield journal
+    except PenstockError as error:
+        journal.fail(error.what)
+        raise
+    except KeyboardInterrupt:
+        note(
+            "What AWS is at goes on. `penstock deploy` takes it up, `penstock destroy` removes it."
+        )
+        raise
     journal.close()

@@ -11,7 +11,10 @@ from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.ground.errors import UserError
 from penstock.wiring.rehearsal import rehearse
 
-BREAKABLE = ("capacity", "quota", "health_check", "memory", "download")
+BREAKABLE = (
+    *("capacity", "quota", "health_check", "memory", "download"),
+    *("slow_download", "throttling", "crash"),
+)
 
 Faults = Annotated[
     list[str] | None,
@@ -25,8 +28,9 @@ Keep = Annotated[
 def command(faults: Faults = None, keep: Keep = False, as_json: AsJson = False) -> int:
     """Rehearse a deployment to AWS on this machine, from change set to deletion.
 
-    A stand-in for AWS runs on loopback with real engines behind its endpoints. Nothing is
-    charged, no account is needed. The exit code is 1 when an act does not end as it should.
+    A stand-in for AWS runs on loopback with real engines behind its endpoints, and the real
+    commands deploy to it, each as a process of its own. Nothing is charged, no account is needed.
+    The exit code is 1 when an act does not end as it should.
     """
     wanted = tuple(faults if faults is not None else BREAKABLE[:1])
     if odd := set(wanted) - set(BREAKABLE):

@@ -15,12 +15,16 @@ from penstock.plan.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
-class CutOff:
-    """A run that did not come to its end: which command, since when, and in which step."""
+class Unfinished:
+    """A run that did not come to a good end: which command, since when, and in which step.
+
+    `failure` is why it gave up; it is empty where the run was cut off.
+    """
 
     command: str
     began: str
     step: str
+    failure: str
 
 
 class FileJournal:
@@ -37,14 +41,15 @@ class FileJournal:
         self._run: dict[str, object] = {}
         self._steps: list[dict[str, str]] = []
 
-    def cut_off(self) -> CutOff | None:
-        """The last run here, if it was cut off."""
+    def unfinished(self) -> Unfinished | None:
+        """The last run here, if it did not come to a good end."""
         try:
             told = json.loads(self._file.read_text("utf-8"))
             if told["place"] != self._place or told["ended"]:
                 return None
-            unfinished = [each["step"] for each in told["steps"] if not each["ended"]]
-            return CutOff(told["command"], told["began"], unfinished[-1] if unfinished else "")
+            open_steps = [each["step"] for each in told["steps"] if not each["ended"]]
+            step = open_steps[-1] if open_steps else ""
+            return Unfinished(told["command"], told["began"], step, told["failure"])
         except (OSError, ValueError, LookupError, TypeError):
             return None  # a record that cannot be read tells nothing, and nothing rests on it
 
@@ -56,6 +61,7 @@ class FileJournal:
             "place": self._place,
             "began": self._stamp(),
             "ended": "",
+            "failure": "",
             "steps": self._steps,
         }
         self._write()
@@ -68,6 +74,11 @@ class FileJournal:
     def end(self, step: Step) -> None:
         """A step is done."""
         self._steps[-1]["ended"] = self._stamp()
+        self._write()
+
+    def fail(self, what: str) -> None:
+        """The run gives up."""
+        self._run["failure"] = what
         self._write()
 
     def close(self) -> None:

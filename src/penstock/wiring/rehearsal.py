@@ -26,6 +26,7 @@ def rehearse(
     """
     try:
         from penstock.rehearsal.play.acts import play
+        from penstock.rehearsal.play.commands import Commands
         from penstock.rehearsal.play.process import Process
         from penstock.rehearsal.play.stage import Stage
     except ImportError as error:
@@ -38,7 +39,8 @@ def rehearse(
         tell("start", f"AWS stands in at {process.said['url']}")
         stage = Stage(process.said, tell)
         try:
-            play(stage, faults, keep=kept is not None)
+            commands = Commands(folder / "deployments", process.said, tell)
+            play(stage, commands, faults, keep=kept is not None)
         finally:
             stage.close()
         if kept is not None:

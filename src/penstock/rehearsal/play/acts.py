@@ -1,39 +1,52 @@
-"""The play: deploy, chat, roll an adapter, scale, sleep and wake, break, destroy."""
+"""The play: deploy, chat, roll an adapter, scale, sleep and wake, break, destroy.
 
+Everything that Penstock does, it does by its own commands; what its users do, they do by HTTP, as
+clients of SageMaker.
+"""
+
+import threading
 from typing import Any
 
 from penstock.ground.errors import PenstockError
 from penstock.rehearsal.adapters import archive
 from penstock.rehearsal.faults import KINDS
 from penstock.rehearsal.inventory import FOREIGN, PRECIOUS
+from penstock.rehearsal.play.commands import Commands, Ended
 from penstock.rehearsal.play.stage import Stage
-from penstock.rehearsal.play.template import ADAPTER, BASE, ENDPOINT, components
 
-BUCKET, STACK = "rehearsed-artifacts", "penstock-rehearsed"
+BUCKET, NAME = "rehearsed-artifacts", "rehearsed"
+ENDPOINT = f"penstock-{NAME}"
+BASE, ADAPTER = f"{ENDPOINT}-base", f"{ENDPOINT}-customer"
 WORDS = "What is the capital of France?"
-ENDPOINT_FAULTS = ("capacity", "quota", "health_check", "memory", "download")
-IDLE_S = 3000.0
+FATAL = {"capacity", "quota", "health_check", "memory", "download"}
+"""Faults that end a deployment; it outlives the others."""
+WISHES: dict[str, dict[str, Any]] = {
+    "slow_download": {"seconds": 600},
+    "throttling": {"service": "cloudformation", "times": 4},
+}
+CRASH = "crash"
+IDLE_S, CLIENTS = 3000.0, 6
 
 
 class Mismatch(PenstockError):
     """The rehearsed account is not as it should be."""
 
 
-def play(stage: Stage, faults: tuple[str, ...], *, keep: bool) -> None:
+def play(stage: Stage, commands: Commands, faults: tuple[str, ...], *, keep: bool) -> None:
     """Play every act; raises Mismatch at the first that does not end as it should."""
-    foreign = stage.order("foreign", {})
-    before = _things(stage)
     _upload(stage)
-    _deploy(stage)
-    _roll(stage)
+    foreign = stage.order("foreign", {})
+    before = stage.order("inventory")
+    _deploy(stage, commands)
+    _roll(stage, commands)
     _scale(stage)
     _sleep_and_wake(stage)
     for kind in faults:
-        _break(stage, kind)
+        _break(stage, commands, kind)
     if keep:
         return
-    _destroy(stage)
-    left = [each for each in _things(stage) if each not in before]
+    _destroy(commands, "destroy", NAME)
+    left = [each for each in stage.order("inventory") if each not in before]
     _must(not left, "destroy", f"left behind: {left}")
     _must(all(each in before for each in foreign), "destroy", "what is not ours was touched")
     theirs = stage.client("s3").get_object(Bucket=FOREIGN, Key="precious.bin")["Body"].read()
@@ -45,33 +58,52 @@ def _upload(stage: Stage) -> None:
     s3 = stage.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for version in (1, 2):
-        s3.put_object(Bucket=BUCKET, Key=_key(version), Body=archive(version))
-    stage.tell("deploy", f"two versions of an adapter are in s3://{BUCKET}")
+        s3.put_object(Bucket=BUCKET, Key=f"adapter/{version}.tar.gz", Body=archive(version))
+    stage.tell("prepare", f"two versions of an adapter are in s3://{BUCKET}")
 
 
-def _deploy(stage: Stage) -> None:
-    status = stage.deploy("deploy", STACK, components(_place(1)))
-    _must(status == "CREATE_COMPLETE", "deploy", f"the stack is {status}")
+def _deploy(stage: Stage, commands: Commands) -> None:
+    file = commands.write(NAME, **_components(1))
+    _well(commands.run("deploy", "deploy", str(file), "--yes", "--json"), "deploy")
     stage.tell("chat", f"{BASE}: {_says(stage, BASE)}")
     stage.tell("chat", f"{ADAPTER}, version 1: {_says(stage, ADAPTER)}")
+    asked = ("invoke", WORDS, "--file", str(file), "--model", "customer", "--max-tokens", "12")
+    told = _well(commands.run("chat", *asked), "chat")
+    stage.tell("chat", f"penstock invoke --model customer: {told.out.strip()}")
+    for line in _well(
+        commands.run("status", "status", "--file", str(file)), "status"
+    ).out.splitlines():
+        stage.tell("status", line)
 
 
-def _roll(stage: Stage) -> None:
+def _roll(stage: Stage, commands: Commands) -> None:
     old = _says(stage, ADAPTER)
-    status = stage.deploy("roll", STACK, components(_place(2)))
-    _must(status == "UPDATE_COMPLETE", "roll", f"the stack is {status}")
+    file = str(commands.write(NAME, **_components(2)))
+    for line in _well(commands.run("diff", "diff", file), "diff").out.splitlines():
+        stage.tell("diff", line)
+    _well(commands.run("roll", "deploy", file, "--yes", "--json"), "roll")
     new = _says(stage, ADAPTER)
     _must(new != old, "roll", "the adapter answers as before")
     stage.tell("roll", f"{ADAPTER}, version 2: {new}")
 
 
 def _scale(stage: Stage) -> None:
-    def grown() -> bool:
-        _says(stage, BASE)
-        return _copies(stage) == 2
+    enough = threading.Event()
 
-    stage.wait("a second copy", grown)
-    stage.tell("scale", "under load: two copies")
+    def ask() -> None:
+        while not enough.is_set():
+            stage.chat(ENDPOINT, BASE, WORDS)
+
+    clients = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
+    for each in clients:
+        each.start()
+    try:
+        stage.wait("a second copy", lambda: _copies(stage) == 2)
+    finally:
+        enough.set()
+        for each in clients:
+            each.join()
+    stage.tell("scale", f"{CLIENTS} clients at a time: two copies")
 
 
 def _sleep_and_wake(stage: Stage) -> None:
@@ -85,48 +117,46 @@ def _sleep_and_wake(stage: Stage) -> None:
     stage.tell("wake", f"{BASE}: {_says(stage, BASE)}")
 
 
-def _break(stage: Stage, kind: str) -> None:
-    act, name = f"break: {kind}", f"rehearsed-{kind}".replace("_", "-")
-    if kind not in ENDPOINT_FAULTS:
-        stage.order("faults", {"kind": kind, **({"name": ENDPOINT} if kind == "stream" else {})})
+def _break(stage: Stage, commands: Commands, kind: str) -> None:
+    act, name = f"break: {kind}", f"broken-{kind}".replace("_", "-")
+    file = str(commands.write(name, **_one_model()))
+    if kind == CRASH:
+        commands.run(act, "deploy", file, "--yes", "--json", kill_at="Model: CREATE_COMPLETE")
+        stage.tell(act, "the deployer was killed; it is run again")
+    elif kind in WISHES:
+        stage.order("faults", {"kind": kind, **WISHES[kind]})
+    else:
+        stage.order("faults", {"kind": kind, "name": f"penstock-{name}"})
+    if kind in KINDS:
         stage.tell(act, KINDS[kind])
-        return
-    stage.order("faults", {"kind": kind, "name": name})
-    template = components(_place(1), endpoint=name)
-    for each in ("Base", "Adapter", "Target", "Tracking", "Wake", "Alarm"):
-        del template["Resources"][each]
-    if kind in {"health_check", "memory", "download"}:
-        template["Resources"] |= _one_model()
-    status = stage.deploy(act, name, template)
-    _must(status == "ROLLBACK_COMPLETE", act, f"the stack is {status}")
-    _must(stage.destroy(act, name) == "DELETE_COMPLETE", act, "the wreck stays")
+    ended = commands.run(act, "deploy", file, "--yes", "--json")
+    if kind not in FATAL:
+        _well(ended, act)
+    else:
+        _must(ended.code == 1, act, f"the deployment ended with {ended.code}")
+        for line in ended.error["message"].splitlines():
+            stage.tell(act, line)
+    _destroy(commands, act, name)
+
+
+def _destroy(commands: Commands, act: str, name: str) -> None:
+    file = commands.write(name, **(_components(2) if name == NAME else _one_model()))
+    _well(commands.run(act, "destroy", str(file), "--yes", "--json"), act)
+
+
+def _components(version: int) -> dict[str, Any]:
+    """The sections of the manifest: a base and an adapter, from no copy to two."""
+    return {
+        "engine": {"kind": "vllm"},
+        "target": {"kind": "sagemaker", "mode": "components", "instances": ["g5.xlarge"]},
+        "scale": {"min": 0, "max": 2, "queue_per_replica": 1},
+        "adapters": {"customer": f"s3://{BUCKET}/adapter/{version}.tar.gz"},
+    }
 
 
 def _one_model() -> dict[str, Any]:
-    role = {"Fn::GetAtt": ["Role", "Arn"]}
-    variant = {
-        "VariantName": "main",
-        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
-        "InstanceType": "ml.g5.xlarge",
-        "InitialInstanceCount": 1,
-    }
-    model = {"ExecutionRoleArn": role, "PrimaryContainer": {"Image": "vllm:1"}}
-    return {
-        "Model": {"Type": "AWS::SageMaker::Model", "Properties": model},
-        "Config": {
-            "Type": "AWS::SageMaker::EndpointConfig",
-            "Properties": {"ProductionVariants": [variant]},
-        },
-    }
-
-
-def _destroy(stage: Stage) -> None:
-    status = stage.destroy("destroy", STACK)
-    _must(status == "DELETE_COMPLETE", "destroy", f"the stack is {status}")
-    s3 = stage.client("s3")
-    for version in (1, 2):
-        s3.delete_object(Bucket=BUCKET, Key=_key(version))
-    s3.delete_bucket(Bucket=BUCKET)
+    target = {"kind": "sagemaker", "mode": "realtime", "instances": ["g5.xlarge"]}
+    return {"engine": {"kind": "vllm"}, "target": target}
 
 
 def _says(stage: Stage, component: str) -> str:
@@ -140,17 +170,10 @@ def _copies(stage: Stage) -> int:
     return int(found["RuntimeConfig"]["CurrentCopyCount"])
 
 
-def _things(stage: Stage) -> list[Any]:
-    """Return what exists, without the logs that SageMaker leaves."""
-    return [e for e in stage.order("inventory") if e["type"] != "AWS::Logs::LogGroup"]
-
-
-def _key(version: int) -> str:
-    return f"adapter/{version}.tar.gz"
-
-
-def _place(version: int) -> str:
-    return f"s3://{BUCKET}/{_key(version)}"
+def _well(ended: Ended, act: str) -> Ended:
+    """The command, if it ended well."""
+    _must(ended.code == 0, act, ended.error.get("message", f"exit code {ended.code}"))
+    return ended
 
 
 def _must(so: bool, act: str, why: str) -> None:

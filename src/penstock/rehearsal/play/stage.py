@@ -1,4 +1,4 @@
-"""What the acts of a rehearsal need: clients, orders, tokens, stacks that are waited for."""
+"""What the acts of a rehearsal need of the account: clients, orders, tokens."""
 
 import base64
 import json
@@ -70,30 +70,6 @@ class Stage:
                 said = json.load(error)
                 return error.code, str(said.get("error", said).get("message"))
 
-    def deploy(self, act: str, stack: str, template: dict[str, Any]) -> str:
-        """Carry a change set out and tell its events; returns the stack's last status."""
-        client = self.client("cloudformation")
-        known = {each["StackName"] for each in client.describe_stacks()["Stacks"]}
-        made = client.create_change_set(
-            StackName=stack,
-            ChangeSetName=f"rehearsal-{time.monotonic_ns()}",
-            ChangeSetType="UPDATE" if stack in known else "CREATE",
-            TemplateBody=json.dumps(template),
-            Capabilities=["CAPABILITY_IAM"],
-            Tags=[{"Key": "penstock:deployment", "Value": stack}],
-        )
-        seen = self._events(made["StackId"])
-        client.execute_change_set(ChangeSetName=made["Id"])
-        return self._follow(act, made["StackId"], set(seen))
-
-    def destroy(self, act: str, stack: str) -> str:
-        """Delete a stack and tell its events; returns its last status."""
-        client = self.client("cloudformation")
-        found = client.describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
-        seen = self._events(found)
-        client.delete_stack(StackName=stack)
-        return self._follow(act, found, set(seen))
-
     def wait(self, what: str, look: Callable[[], bool]) -> None:
         """Look until it is so; raises PenstockError when it does not come."""
         until = time.monotonic() + PATIENCE_S
@@ -101,29 +77,6 @@ class Stage:
             if time.monotonic() > until:
                 raise PenstockError(f"{what} did not come in {PATIENCE_S:.0f} s")
             time.sleep(POLL_S)
-
-    def _follow(self, act: str, stack: str, seen: set[str]) -> str:
-        client = self.client("cloudformation")
-        while True:
-            status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-            for name, event in self._events(stack).items():
-                if name not in seen:
-                    seen.add(name)
-                    self._tell_event(act, event)
-            if not status.endswith("IN_PROGRESS"):
-                return str(status)
-            time.sleep(POLL_S)
-
-    def _events(self, stack: str) -> dict[str, Any]:
-        """Return a stack's events by id, oldest first."""
-        told = self.client("cloudformation").describe_stack_events(StackName=stack)
-        return {each["EventId"]: each for each in reversed(told["StackEvents"])}
-
-    def _tell_event(self, act: str, event: dict[str, Any]) -> None:
-        why = event.get("ResourceStatusReason", "")
-        if event["ResourceStatus"].endswith(("COMPLETE", "FAILED")):
-            text = f"{event['LogicalResourceId']}: {event['ResourceStatus']}"
-            self.tell(act, f"{text}: {why}" if why else text)
 
     def _token(self) -> str:
         request = AWSRequest(

@@ -3,6 +3,7 @@
 Everything that AWS's own settings say holds here too: profiles, `AWS_ENDPOINT_URL`, proxies.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -34,7 +35,8 @@ class Account:
         """Find credentials and the region; raises UserError where there is no region."""
         try:
             settings = botocore.session.Session()
-            self._session = boto3.session.Session(region_name=region, botocore_session=settings)
+            asked = region or os.environ.get("AWS_REGION")  # which botocore does not read
+            self._session = boto3.session.Session(region_name=asked, botocore_session=settings)
         except BotoCoreError as error:  # a profile that does not exist
             raise UserError("the AWS profile cannot be used", why=str(error)) from error
         found = self._session.region_name

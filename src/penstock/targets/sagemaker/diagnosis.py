@@ -63,13 +63,15 @@ def explain(what: str, reasons: Sequence[str], lines: Sequence[Line]) -> CloudEr
     """An error of all reasons, the container's last lines, and what is known to help."""
     why = "; ".join(reasons)
     remedy = remedy_for("\n".join((*(line.text for line in lines), why)))
-    written = "".join(f"\n    | {line.text}" for line in lines)
     if lines:
+        written = "".join(f"\n    | {line.text.rstrip()}" for line in lines)
         why = f"{why}\n  The container's last lines:{written}\n "
     elif any("health check" in reason for reason in reasons):
         why = f"{why} The container wrote nothing."
-    fix = f"{remedy.meaning}. {remedy.fix}" if remedy else ""
-    return CloudError(what, why=why, fix=fix)
+    if remedy:
+        joint = "" if why.endswith((".", " ")) else "."
+        return CloudError(what, why=f"{why}{joint} {remedy.meaning}", fix=remedy.fix)
+    return CloudError(what, why=why, fix="Nothing is known to help but what it says itself")
 
 
 def last_part(physical_id: str) -> str:
