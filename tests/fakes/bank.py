@@ -62,7 +62,7 @@ class Branch:
             try:
                 return self.charges.open(self.caller, self.route, request_id, demand)
             except Short as short:
-                self.clerk.ask_for(short.purse, short.amount)
+                self.clerk.ask_for(short.bill.purse, short.bill.amount)
                 await self.clerk.step()
         raise AssertionError("it never became clear whether the budget reaches")
 

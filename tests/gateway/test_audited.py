@@ -14,7 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.fakes.gateway_answers import call_events, chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
-from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, chat_body
+from tests.gateway.gateway_process import ALICE, BOB, TINY, GatewayProcess, chat_body
 from tests.gateway.registry_gateway import ADMIN, admin, entries_when, registry_settings
 
 from penstock.gateway.settings import AuditSettings, CacheSettings, Settings
@@ -129,6 +129,24 @@ def test_refusals_are_lines_and_strangers_are_not(gateway: GatewayProcess, tmp_p
     assert gateway.chat(model="none").status_code == 404
     (line,) = lines_when(tmp_path, len)
     assert (line["outcome"], line["tenant"], line["model"]) == ("refused", "bob", "none")
+
+
+def test_what_a_limit_refuses_is_a_line_that_names_it(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    """Of four requests, to the model and to tools, the limit of three lets in none of the last."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sum"}}
+    headers = {"x-api-key": TINY}
+    assert [gateway.chat(key=TINY).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert httpx.post(f"{gateway.url}/mcp", json=call, headers=headers).status_code == 429
+    found = lines_when(tmp_path, lambda found: len(found) == 5)
+    refused = {line["kind"]: line for line in found if line["outcome"] == "refused"}
+    assert refused.keys() == {"request", "tool"}
+    rows = entries_when(gateway, lambda rows: len(rows) == 5)
+    for line in refused.values():
+        row = rows[line["request_id"]]
+        assert (row["outcome"], row["tenant"], row["kind"]) == ("refused", "tiny", line["kind"])
+        assert row["note"] == "0.01 requests a second, 3 at once (tenant:tiny)"
 
 
 def test_a_client_that_leaves_is_a_line_with_what_it_got(

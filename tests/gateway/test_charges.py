@@ -9,6 +9,7 @@ from tests.fakes.bank import PRICE, Branch, make_branch
 
 from penstock.gateway.demand import Demand
 from penstock.gateway.passage import Usage
+from penstock.ground.errors import BudgetExceeded
 from penstock.registry.entries import Entry
 from penstock.registry.records import Budgets
 from penstock.registry.stores.database import Database
@@ -87,7 +88,31 @@ async def test_a_denied_request_costs_nothing(branch: Branch) -> None:
 )
 async def test_a_refused_name_stays_in_its_own_slot(branch: Branch, name: str) -> None:
     for _ in range(3):
-        branch.charges.refused(branch.caller, name, b"req-9")
+        branch.charges.refused(branch.caller, name, b"req-9", "model_not_found")
     for line in lines(branch):
         assert (line.request_id, line.key_id, line.adapter) == ("req-9", "key-1", "")
         assert line.model == name[: len(line.model)].replace("\0", " ")
+        assert line.note == "model_not_found"
+
+
+@pytest.mark.parametrize("budgets", [Budgets(tokens_per_day=500), Budgets(usd_per_day=0.0006)])
+async def test_who_asks_for_too_much_is_told_what_would_pass(
+    tmp_path: Path, budgets: Budgets
+) -> None:
+    """A prompt of 400 tokens at 1 dollar a million leaves room for 100 at 2 dollars."""
+    database = Database(str(tmp_path / "r.db"))
+    await database.create()
+    branch = make_branch(database, tmp_path, "gw", budgets)
+    with pytest.raises(BudgetExceeded) as refused:
+        await branch.open(Demand(400, 400, 101, 101))
+    assert "would pass now with `max_tokens` of 100 or less" in str(refused.value)
+    assert refused.value.limit.startswith("budget in ")
+    with pytest.raises(BudgetExceeded) as two:
+        await branch.open(Demand(400, 400, 202, 101))  # two answers
+    assert "`max_tokens` of 50 or less" in str(two.value)
+    with pytest.raises(BudgetExceeded) as long:
+        await branch.open(Demand(900, 900, 1, 1))
+    assert "max_tokens" not in str(long.value)
+    charge = await branch.open(Demand(400, 400, 100, 100))
+    charge.settle("refused", None, 0, 0.0)
+    await database.close()

@@ -140,6 +140,7 @@ def test_a_refused_request_is_an_entry_that_costs_nothing(gateway: GatewayProces
     assert gateway.chat(key=BOB, model="none").status_code == 404
     (entry,) = entries_when(gateway, lambda found: len(found) == 1).values()
     assert (entry["outcome"], entry["cost_nano_usd"], entry["model"]) == ("refused", 0, "none")
+    assert entry["note"] == "model_not_found"
 
 
 def test_a_budget_holds_with_a_thousand_at_once_two_gateways_and_a_kill(

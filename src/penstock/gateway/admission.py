@@ -8,12 +8,13 @@ from penstock.chat.request import Traits
 from penstock.gateway.caller import Account, Caller
 from penstock.gateway.fleet import Engine, Fleet
 from penstock.gateway.line import Line
+from penstock.gateway.refusals import limit_reached, model_at_limit
 from penstock.gateway.settings import ModelSettings, Settings
 from penstock.ground.clock import Clock
-from penstock.ground.errors import LimitExceeded, NotAllowed, RequestError
+from penstock.ground.errors import NotAllowed, RequestError
 from penstock.registry.counters.slices import Empty
 from penstock.registry.directory import Directory
-from penstock.registry.gate import Gate, Refusal
+from penstock.registry.gate import Gate
 from penstock.registry.keys import digest_of
 from penstock.registry.purse import Purse
 from penstock.registry.records import KeyRecord, Limits, Policy, Price, TenantRecord
@@ -196,11 +197,7 @@ class Admission:
             for gate in caller.gates:
                 refusal = gate.request()
                 if refusal is not None:
-                    raise LimitExceeded(
-                        f"tenant {caller.name} has reached its limit",
-                        why=refusal.limit,
-                        retry_after_s=refusal.retry_after_s,
-                    )
+                    raise limit_reached(caller, gate, refusal)
         except Empty:
             for taken in caller.gates:
                 if taken is gate:
@@ -256,12 +253,3 @@ class Admission:
     def model_names(self) -> frozenset[str]:
         """Every model there is."""
         return frozenset(self._models)
-
-
-def model_at_limit(model: str, refusal: Refusal) -> LimitExceeded:
-    """Return the error for a request that a model's own limit does not let in."""
-    return LimitExceeded(
-        f"model {model} has reached its limit",
-        why=refusal.limit,
-        retry_after_s=refusal.retry_after_s,
-    )

@@ -24,6 +24,7 @@ from penstock.gateway.fields import ChatRequest, CompletionRequest
 from penstock.gateway.keeper import Place, Shelf
 from penstock.gateway.meters import Meters, counter, gauge
 from penstock.gateway.passage import NOTHING, Usage
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.replay import stream_of
 from penstock.gateway.settings import CacheSettings
 from penstock.gateway.standing import Standing
@@ -154,6 +155,7 @@ class Caching(Collector):
     def refuse(self, charge: Charge, client: Client, error: PenstockError) -> None:
         """End a request that no engine could be asked."""
         fault = fault_of(error)
+        charge.note(reason_of(error))
         charge.settle("refused", None, 0, 0.0)
         self._meters.refuse(fault.status)
         client.fail(fault)

@@ -15,12 +15,13 @@ from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
-from penstock.gateway.overspending import over_budget
+from penstock.gateway.overspending import Bill, over_budget
 from penstock.gateway.passage import NOTHING, Usage
 from penstock.gateway.ratios import Ratios
+from penstock.gateway.refusals import limit_reached
 from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
-from penstock.ground.errors import LimitExceeded, RequestError
+from penstock.ground.errors import RequestError
 from penstock.registry.clerk import Clerk
 from penstock.registry.counters.slices import Empty
 from penstock.registry.entries import KINDS, OUTCOMES
@@ -37,11 +38,11 @@ _UNANSWERED = frozenset(_OUTCOME[name] for name in _UNSERVED)
 
 
 class Short(Exception):
-    """A purse holds too little to tell; the clerk must be asked for `amount`."""
+    """A purse holds too little to tell; the clerk must be asked for the bill's amount."""
 
-    def __init__(self, purse: Purse, amount: int) -> None:
-        super().__init__(purse.lease)
-        self.purse, self.amount = purse, amount
+    def __init__(self, bill: Bill) -> None:
+        super().__init__(bill.purse.lease)
+        self.bill = bill
 
 
 class Charges:
@@ -85,7 +86,7 @@ class Charges:
         if caller.purses and self.clerk is not None:
             charge.takes = self._reserve(caller, route, demand, now_s)
         try:
-            charge.gates = self._enter(caller, gates, prompt + (demand.asked or 0))
+            charge.gates = self._enter(caller, gates, prompt + (demand.asked or 0), route.model)
             charge.taken = prompt + (demand.asked or 0)
             if self.slots is not None:
                 text = request_id + caller.identity + route.identity
@@ -106,7 +107,7 @@ class Charges:
         return None if self._ways else self.audit
 
     def refused(
-        self, caller: Caller, model: str, request_id: bytes, outcome: str = "refused"
+        self, caller: Caller, model: str, request_id: bytes, why: str, outcome: str = "refused"
     ) -> None:
         """Write a request that was refused, or never began, into the ledger and the audit."""
         if self.audit is not None and not self._ways:
@@ -115,6 +116,7 @@ class Charges:
             return
         text = request_id + caller.identity + _shortened(model) + b"\0"
         slot = self.slots.admit(text, 0, Price(), self.wall(), 0, self._ways.get(b"", 0))
+        self.slots.note(slot, why.encode(errors="replace"))
         self.slots.settle(slot, End(_OUTCOME[outcome], False, 0, 0, 0, 0, 0.0))
 
     def line(  # noqa: PLR0913  one parameter a column
@@ -173,20 +175,23 @@ class Charges:
                 param="max_tokens",
                 code="missing_parameter",
             )
-        if purse.lease.unit == "usd":
+        if purse.is_usd:
             amount = (route.ceiling or route.price).worst(demand.prompt, demand.completion)
         else:
             amount = demand.prompt + demand.completion
         if not purse.take(amount):
+            bill = Bill(purse, amount, route, demand)
             if amount > purse.cap or self.clock() < purse.refused_until_s:
-                raise over_budget(purse, amount, self.wall())
-            raise Short(purse, amount)
+                raise over_budget(bill, self.wall())
+            raise Short(bill)
         if purse.is_low(amount) and self.clerk is not None:
             self.clerk.ask_for(purse, amount)
         return Take(purse, amount)
 
     @staticmethod
-    def _enter(caller: Caller, gates: tuple[Gate, ...], tokens: int) -> tuple[Gate, ...]:
+    def _enter(
+        caller: Caller, gates: tuple[Gate, ...], tokens: int, model: str
+    ) -> tuple[Gate, ...]:
         for gate in gates:
             try:
                 refusal = gate.enter(tokens)
@@ -197,11 +202,7 @@ class Charges:
             if refusal is not None:
                 for entered in gates[: gates.index(gate)]:
                     entered.leave(tokens, 0)
-                raise LimitExceeded(
-                    f"tenant {caller.name} has reached its limit",
-                    why=refusal.limit,
-                    retry_after_s=refusal.retry_after_s,
-                )
+                raise limit_reached(caller, gate, refusal, model)
         return gates
 
 
@@ -327,8 +328,8 @@ class Charge:
         if self.place is not None:
             self.place.leave(end.prompt, end.completion)
         for take in self.takes:
-            unit = take.purse.lease.unit
-            take.purse.settle(take.amount, end.cost if unit == "usd" else tokens)
+            purse, amount = take
+            purse.settle(amount, end.cost if purse.is_usd else tokens)
         charges = self._charges
         if usage is not None and not passed_on:
             charges.ratios.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
@@ -357,7 +358,7 @@ class Charge:
         completion, price = saved.completion_tokens or 0, self.route.price
         self.note(f"saved {saved.prompt_tokens}+{completion} tokens")
         whole = price.cost(saved.prompt_tokens, saved.cached_tokens, completion)
-        reserved = [t.amount for t in self.takes if t.purse.lease.unit == "usd"]
+        reserved = [t.amount for t in self.takes if t.purse.is_usd]
         cost = min([ceil(whole * price.from_cache), *reserved])  # a turn has had many rounds
         return End(_OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
 
@@ -388,13 +389,12 @@ class Charge:
         try:
             return charges.take(purse, self.route, demand)
         except Short as short:
-            await clerk.grow(purse, short.amount)
+            await clerk.grow(purse, short.bill.amount)
         try:
             return charges.take(purse, self.route, demand)
         except Short as short:
-            raise over_budget(purse, short.amount, charges.wall()) from None
+            raise over_budget(short.bill, charges.wall()) from None
 
 
 def _shortened(name: str) -> bytes:
-    """Return a name that somebody else chose as it may stand in a slot."""
     return name.encode(errors="replace")[:100].replace(b"\0", b" ")

@@ -54,6 +54,11 @@ def fault_of(error: BaseException) -> Fault:
     return _fault(status, message, code, headers=_HEADERS.get(status, ()))
 
 
+def code_of(error: BaseException) -> str:
+    """Return the code that tells what kind of error it is."""
+    return next((code for kind, _, code in _KINDS if isinstance(error, kind)), "internal_error")
+
+
 _KINDS: tuple[tuple[type[BaseException], int, str], ...] = (
     (NotAllowed, 401, "invalid_api_key"),
     (BudgetExceeded, 429, "insufficient_quota"),

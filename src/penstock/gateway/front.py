@@ -21,6 +21,7 @@ from penstock.gateway.fields import (
 )
 from penstock.gateway.queueing import answer_in_turn
 from penstock.gateway.ratelimits import limit_headers
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.relay import Order, Relay
 from penstock.gateway.spans import About
 from penstock.gateway.trip import Trip
@@ -81,7 +82,7 @@ class Front:
             if caller is not None:
                 client.headers_out = limit_headers(caller)
                 if not error.accounted:
-                    self._charges.refused(caller, model, client.request_id)
+                    self._charges.refused(caller, model, client.request_id, reason_of(error))
             raise
 
     def _wait(
@@ -157,6 +158,7 @@ class Front:
                 return self._cache.answer(client, charge, (path, request, body), go)
             return self._go(client, path, charge, request, body)
         except PenstockError as error:
+            charge.note(reason_of(error))
             charge.settle("refused", None, 0, 0.0)
             error.accounted = True
             raise

@@ -11,6 +11,7 @@ from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.demand import bounded, demand_of
 from penstock.gateway.fields import read_chat
 from penstock.gateway.passage import NOTHING
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.spans import About, Headers
 from penstock.gateway.trip import Trip
 from penstock.gateway.turns import Turns
@@ -74,11 +75,11 @@ class Invoker:
             request = _read(body)
             model = self._model(caller, request)
             charge, trip, body = await self._open(caller, model, request, request_id)
-        except PenstockError:
-            self._charges.refused(caller, model, request_id)
+        except PenstockError as error:
+            self._charges.refused(caller, model, request_id, reason_of(error))
             raise
         except asyncio.CancelledError:
-            self._charges.refused(caller, model, request_id, "client_gone")
+            self._charges.refused(caller, model, request_id, "", "client_gone")
             raise
         audit, witness, said = self._charges.witnessed, None, b""
         try:
@@ -92,7 +93,8 @@ class Invoker:
                 trip.board(charge, None)
             finished = await self._turns.ask(charge, body, request_id)
             said = msgspec.json.encode({"generated_text": finished.message.content})
-        except (RequestError, StoreUnavailable):
+        except (RequestError, StoreUnavailable) as error:
+            charge.note(reason_of(error))
             charge.settle("refused", None, 0, 0.0)  # before the turn began
             raise
         finally:

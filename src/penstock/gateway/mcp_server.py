@@ -31,13 +31,14 @@ from penstock.gateway.answer import EVENT_STREAM
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
 from penstock.gateway.faults import fault_of
+from penstock.gateway.refusals import limit_reached, reason_of
 from penstock.gateway.replies import claimed_tenant, json_reply, secret_in, while_connected
 from penstock.gateway.request_ids import new_request_id
 from penstock.gateway.spans import About, RequestSpan
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.waiting import patiently
 from penstock.ground.clock import monotonic
-from penstock.ground.errors import LimitExceeded, PenstockError
+from penstock.ground.errors import PenstockError
 from penstock.registry.slots import End
 
 PATH = "/mcp"
@@ -85,7 +86,7 @@ class McpServer:
 
     async def answer(self, request: Request) -> Response:
         """Answer one JSON-RPC message."""
-        message = None
+        message = caller = None
         try:
             caller = self.admission.identify(secret_in(request), claimed_tenant(request))
             await patiently(self.charges, lambda: self.admission.admit(caller))
@@ -98,7 +99,15 @@ class McpServer:
             return json_reply(_error(named, refused.code, refused.what), refused.status)
         except PenstockError as error:
             self.charges.meters.refuse(fault_of(error).status)
+            if caller is not None:
+                self._refused(caller, message, error)
             raise
+
+    def _refused(self, caller: Caller, message: _Message | None, error: PenstockError) -> None:
+        """Write a refusal, which no call and no answer is a line of, into the books."""
+        name = message.params.get("name") if message is not None else None
+        calls = ToolCalls(self.charges, caller, new_request_id())
+        calls.refused(name if isinstance(name, str) else "", reason_of(error))
 
     async def _reply(self, request: Request, caller: Caller, message: _Message) -> Response:
         match message.method:
@@ -169,11 +178,7 @@ async def _room(charges: Charges, caller: Caller) -> AsyncIterator[None]:
     try:
         for gate in caller.gates:
             if refusal := await patiently(charges, partial(gate.enter, 0)):
-                raise LimitExceeded(
-                    f"tenant {caller.name} has reached its limit",
-                    why=refusal.limit,
-                    retry_after_s=refusal.retry_after_s,
-                )
+                raise limit_reached(caller, gate, refusal)
             entered.append(gate)
         yield
     finally:

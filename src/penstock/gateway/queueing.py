@@ -14,6 +14,7 @@ from penstock.gateway.fleet import Engine
 from penstock.gateway.line import Bounds, Line, Place
 from penstock.gateway.meters import Histogram, Meters, gauge, histogram
 from penstock.gateway.passage import NOTHING
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.settings import QueueSettings
 from penstock.gateway.standing import Standing
 from penstock.ground import metrics
@@ -71,6 +72,7 @@ class Queued(Standing):
         """Waiter: it was in vain."""
         fault = fault_of(error)
         self._meters.refuse(fault.status)
+        self._charge.note(reason_of(error))
         self._end("refused")
         self._client.fail(fault)
 

@@ -59,10 +59,17 @@ class ToolCalls:
             self._write(name, outcome, now_s - since_s, "given up")
         self._running.clear()
 
+    def refused(self, name: str, why: str) -> None:
+        """A call was asked for, and a limit did not let it in."""
+        self._write(name, "refused", 0.0, why, told="refused")
+
     def _next_id(self) -> bytes:
         return b"%b/%d" % (self._request_id, next(self._numbers))
 
-    def _write(self, name: str, outcome: str, seconds: float, note: str) -> None:
+    def _write(
+        self, name: str, outcome: str, seconds: float, note: str, told: str | None = None
+    ) -> None:
+        """Write a line; the audit is `told` an outcome of its own, or the note."""
         call_id = self._next_id()
         try:
             self._charges.line(
@@ -77,7 +84,7 @@ class ToolCalls:
         except StoreUnavailable as error:
             # The call has been made: its result is worth more than its line, which costs nothing.
             log.error("a call of the tool %s is not in the ledger: %s", name, error)
-        self._audit(call_id, name, note, seconds)
+        self._audit(call_id, name, told or note, seconds)
 
     def _audit(self, call_id: bytes, name: str, outcome: str, seconds: float) -> None:
         audit = self._charges.audit

@@ -23,6 +23,7 @@ from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
 from penstock.gateway.passage import CachedTokens, Usage
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.relay import outcome_of
 from penstock.gateway.settings import Settings
 from penstock.gateway.tool_calls import ToolCalls
@@ -185,8 +186,9 @@ class _Run:
         except AnswerUnfit:
             outcome = "schema_not_met"
             raise
-        except (LimitExceeded, Overloaded):
+        except (LimitExceeded, Overloaded) as error:
             outcome = "refused"
+            self.charge.note(reason_of(error))
             raise
         except asyncio.CancelledError:
             outcome = "timeout" if self.expired else "client_gone"

@@ -18,6 +18,7 @@ from penstock.gateway.demand import Demand
 from penstock.gateway.faults import fault_of
 from penstock.gateway.overspending import over_budget
 from penstock.gateway.ratelimits import limit_headers
+from penstock.gateway.refusals import reason_of
 from penstock.gateway.standing import Standing
 from penstock.ground.errors import LimitExceeded, PenstockError
 from penstock.registry.counters.slices import Empty
@@ -53,7 +54,7 @@ class Waiting(Standing):
             fault = fault_of(error)
             self._charges.meters.refuse(fault.status)
             if not error.accounted:
-                self._write("refused")
+                self._write("refused", reason_of(error))
             self._client.headers_out = limit_headers(self._caller)
             self._client.fail(fault)
         except Exception as error:
@@ -69,8 +70,8 @@ class Waiting(Standing):
                 cause = still
         raise _undecided(self._charges, cause)
 
-    def _write(self, outcome: str) -> None:
-        self._charges.refused(self._caller, self._model, self._client.request_id, outcome)
+    def _write(self, outcome: str, why: str = "") -> None:
+        self._charges.refused(self._caller, self._model, self._client.request_id, why, outcome)
 
     def _cancel(self) -> None:
         if self._task.cancel():
@@ -113,12 +114,12 @@ async def _learn(charges: Charges, cause: Short | Empty) -> None:
     if isinstance(cause, Empty):
         await cause.ask()
     elif charges.clerk is not None:
-        await charges.clerk.grow(cause.purse, cause.amount)
+        await charges.clerk.grow(cause.bill.purse, cause.bill.amount)
 
 
 def _undecided(charges: Charges, cause: Short | Empty) -> LimitExceeded:
     if isinstance(cause, Short):
-        return over_budget(cause.purse, cause.amount, charges.wall())
+        return over_budget(cause.bill, charges.wall())
     return LimitExceeded(
         "a limit has been reached", why="others were faster, again and again", retry_after_s=1.0
     )

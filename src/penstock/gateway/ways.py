@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from msgspec import Raw
 
-from penstock.gateway.admission import Admission, Route, model_at_limit
+from penstock.gateway.admission import Admission, Route
 from penstock.gateway.caller import Caller
 from penstock.gateway.charges import Charges
 from penstock.gateway.choice import Choice, Crew, Leg, Manner
 from penstock.gateway.demand import Asked as Request
 from penstock.gateway.fields import ChatRequest
 from penstock.gateway.fleet import Fleet
+from penstock.gateway.refusals import model_at_limit
 from penstock.gateway.route_meters import RouteMeters
 from penstock.gateway.routing.arms import arm_of
 from penstock.gateway.routing.prefix import key_of, prefix_of

@@ -73,11 +73,16 @@ class NotAllowed(UserError):
 
 
 class LimitExceeded(UserError):
-    """A limit was reached; `retry_after_s` says when it is worth trying again."""
+    """A limit was reached; `retry_after_s` says when it is worth trying again.
 
-    def __init__(self, what: str, *, retry_after_s: float, why: str = "", fix: str = "") -> None:
+    `limit` says which one, and whose, for the books; left out, it is `why`.
+    """
+
+    def __init__(
+        self, what: str, *, retry_after_s: float, why: str = "", fix: str = "", limit: str = ""
+    ) -> None:
         super().__init__(what, why=why, fix=fix)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.limit = retry_after_s, limit or why
 
 
 class BudgetExceeded(LimitExceeded):
