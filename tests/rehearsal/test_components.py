@@ -36,9 +36,7 @@ def test_the_play_goes_as_it_should(aws: Account, tmp_path: Path) -> None:
     activities = aws.client("application-autoscaling").describe_scaling_activities(
         ServiceNamespace="sagemaker"
     )["ScalingActivities"]
-    causes = [each["Cause"].split()[0] for each in reversed(activities)]
-    assert causes[0] == "policy"
-    assert causes[-1] == "alarm"
+    assert {each["Cause"].split()[0] for each in activities} >= {"policy", "alarm"}
     ended = commands.run("destroy", "destroy", str(tmp_path / NAME / "penstock.yaml"), "--yes")
     assert ended.code == 0
     assert sagemaker.list_inference_components()["InferenceComponents"] == []

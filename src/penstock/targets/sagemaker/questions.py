@@ -2,7 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from penstock.ground.clock import Clock, monotonic
@@ -85,6 +86,39 @@ class Questions:
         if self._subject.mode == "async" or self._is_asleep():
             tell("nothing to warm: it starts with the first question")
             return
+        with self._sleeping(tell):
+            self._wait_for_an_answer(tell)
+
+    def smoke(self, tell: Tell) -> None:
+        """Ask as clients will, the model and every adapter, plain and streamed.
+
+        Raises:
+            CloudError: what came back is no answer.
+            EngineRefused: the container answered with an error.
+        """
+        if self._is_asleep():
+            tell("it has scaled to zero and is left asleep; the first request wakes it")
+            return
+        if self._subject.mode == "async":
+            self._ask_by_s3(tell)
+            return
+        with self._sleeping(tell):
+            self._ask(self._subject.address, tell)
+            for adapter in self._subject.adapters:
+                self._ask(Address(self._subject.endpoint, adapter), tell)
+            self._stream(tell)
+
+    @contextmanager
+    def _sleeping(self, tell: Tell) -> Iterator[None]:
+        """Let it fall asleep meanwhile, where it may."""
+        try:
+            yield
+        except Asleep:
+            if not self._subject.may_sleep:
+                raise
+            tell("it has just scaled to zero; the first request wakes it")
+
+    def _wait_for_an_answer(self, tell: Tell) -> None:
         begin, patience = self._clock(), Patience("the container", still_s=300)
         for left in reversed(range(WARM_TRIES)):
             try:
@@ -97,32 +131,9 @@ class Questions:
                 tell(f"first answer after {self._clock() - begin:.1f} s")
                 return
 
-    def smoke(self, tell: Tell) -> None:
-        """Ask as clients will, the model and every adapter, plain and streamed.
-
-        Raises:
-            CloudError: what came back is no answer.
-            EngineRefused: the container answered with an error.
-        """
-        if self._is_asleep():
-            tell("it has scaled to zero and is left asleep; the first request wakes it")
-        elif self._subject.mode == "async":
-            self._ask_by_s3(tell)
-        else:
-            self._ask(self._subject.address, tell)
-            for adapter in self._subject.adapters:
-                self._ask(Address(self._subject.endpoint, adapter), tell)
-            self._stream(tell)
-
     def _ask(self, address: Address, tell: Tell) -> None:
         begin = self._clock()
-        try:
-            said = self._text(self._runtime.ask(address, self._question()))
-        except Asleep:
-            if not self._subject.may_sleep:
-                raise
-            tell(f"{address} has just gone to sleep; the first request wakes it")
-            return
+        said = self._text(self._runtime.ask(address, self._question()))
         tell(f"{address} answers in {(self._clock() - begin) * 1e3:.0f} ms: {said.strip()!r}")
 
     def _stream(self, tell: Tell) -> None:
