@@ -24,6 +24,7 @@ def figures(catalogue: Catalogue) -> dict[str, Dated]:
     rows |= {f"instance {name}": each.dated for name, each in catalogue.instances.items()}
     rows |= {f"price {key}": price.dated for key, price in catalogue.prices.items()}
     rows |= {f"spot {key}": saving.dated for key, saving in catalogue.spot.items()}
+    rows |= {f"reserved {key}": saving.dated for key, saving in catalogue.reservations.items()}
     rows |= {f"part {name}": part.dated for name, part in catalogue.parts.items()}
     rows |= {f"limit {name}": limit.dated for name, limit in catalogue.limits.items()}
     rows |= {f"model {name}": dated for name, dated in catalogue.model_dates.items()}
@@ -56,6 +57,30 @@ def test_what_is_priced_exists() -> None:
         assert region.count("-") == 2
     for instance in CATALOGUE.instances.values():
         assert instance.unsupported or instance.gpu in CATALOGUE.gpus, instance.name
+
+
+def test_prices_of_other_regions_are_their_own() -> None:
+    price, own = CATALOGUE.price("g5.xlarge", "eu-west-1")
+    home, _ = CATALOGUE.price("g5.xlarge", "us-east-1")
+    assert own
+    assert price
+    assert home
+    assert 1.0 < price.usd_per_hour / home.usd_per_hour < 1.3
+    assert CATALOGUE.price("ml.g5.xlarge", "eu-west-1")[1] is False
+
+
+def test_a_refreshed_price_lies_over_every_other() -> None:
+    row = {"instance": "g5.xlarge", "region": "eu-west-1", "usd_per_hour": 9.0}
+    newer = load([row | {"source": "price-list-api", "as_of": "2026-11-20"}])
+    price, own = newer.price("g5.xlarge", "eu-west-1")
+    assert own
+    assert price
+    assert price.usd_per_hour == 9.0
+
+
+def test_reservations_are_a_third_off() -> None:
+    for saving in CATALOGUE.reservations.values():
+        assert 0.2 < saving.saving < 0.5, saving
 
 
 @pytest.mark.parametrize(
@@ -149,7 +174,7 @@ def test_a_refreshed_price_lies_over_the_one_of_the_package() -> None:
 
 
 def test_elsewhere_the_price_of_the_home_region_stands_in_and_says_so() -> None:
-    found, own = CATALOGUE.price("g5.xlarge", "sa-east-1")
+    found, own = CATALOGUE.price("ml.g5.xlarge", "sa-east-1")
     assert found is not None
     assert (found.region, own) == ("us-east-1", False)
 

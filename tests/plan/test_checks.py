@@ -120,10 +120,84 @@ def test_hours_of_an_endpoint_that_cannot_stop_are_an_assumption(plan: Plan) -> 
 
 
 def test_the_price_of_another_region_is_not_passed_off_as_its_own(plan: Plan) -> None:
-    report = plan(target={"kind": "ecs", "region": "eu-west-1"})
-    assert "price unknown in eu-west-1: the one of us-east-1 is shown" in said(report)
+    report = plan(target={"kind": "sagemaker", "region": "eu-west-1"})
+    told = said(report)
+    assert "price unknown in eu-west-1: the one of us-east-1 is shown" in told
+    assert "penstock catalog refresh --region eu-west-1" in told
     assert report.best
     assert not report.best.bill.items[0].checked
+
+
+def test_ec2_has_prices_of_the_region_itself(plan: Plan) -> None:
+    report = plan(target={"kind": "ecs", "region": "eu-west-1", "instances": ["g5.xlarge"]})
+    assert "price unknown" not in said(report)
+    assert report.best
+    assert report.best.bill.items[0].usd == 1.123
+    assert report.best.bill.items[0].checked
+
+
+def test_a_year_s_reservation_is_told_where_machines_always_run(plan: Plan) -> None:
+    always = {"kind": "ecs", "region": "us-east-1", "instances": ["g5.xlarge"]}
+    assert "reserved for a year" in said(plan(target=always))
+    assert "37% less as of 2025-11-30" in said(plan(target=always))
+    assert "reserved for a year" not in said(plan(target=always, scale={"min": 0}))
+    assert "reserved for a year" not in said(plan(target=always, scale={"savings_plan": 0.3}))
+    assert "reserved for a year" not in said(plan(target=SAGEMAKER))
+
+
+def test_lmi_and_triton_are_planned_as_the_vllm_that_they_run(plan: Plan) -> None:
+    vllm = plan(target=SAGEMAKER)
+    for kind, name in (("lmi", "LMI"), ("triton", "Triton")):
+        report = plan(engine={"kind": kind}, target=SAGEMAKER)
+        assert f"served by {name}" in said(report)
+        assert f"{name} runs vLLM inside" in said(report)
+        assert report.best
+        assert vllm.best
+        assert report.best.tpot_ms == vllm.best.tpot_ms
+
+
+def test_tgi_has_no_estimate_unless_one_is_asked_for(plan: Plan) -> None:
+    report = plan(engine={"kind": "tgi"}, target=SAGEMAKER)
+    assert report.best is None
+    assert "no measurement of TGI's engine (--extrapolate)" in said(report)
+    asked = plan(engine={"kind": "tgi"}, target=SAGEMAKER, wishes=Wishes(extrapolate=True))
+    assert asked.best
+    assert "no measurement of TGI's engine" in asked.best.extrapolated
+
+
+def test_triton_has_no_components(plan: Plan) -> None:
+    target = {"kind": "sagemaker", "mode": "components", "region": "us-east-1"}
+    report = plan(engine={"kind": "triton"}, target=target)
+    assert report.best is None
+    assert "Triton does not run on sagemaker components" in said(report)
+
+
+def test_a_pipeline_is_refused_unless_asked_for_and_its_bars_are_wide(plan: Plan) -> None:
+    """32 billion parameters at 16 bits on four GPUs of 48 GB, a quarter of the layers each."""
+    sections: dict[str, object] = {
+        "model": {"id": "Qwen/Qwen2.5-32B-Instruct", "context": 4096},
+        "engine": {"extra_args": ["--pipeline-parallel-size", "4"]},
+        "target": {"kind": "ecs", "region": "us-east-1", "instances": ["g6e.12xlarge"]},
+    }
+    assert "one measurement alone with pipeline parallelism" in said(plan(**sections))
+    deep = plan(wishes=Wishes(extrapolate=True), **sections).best
+    assert deep
+    assert deep.option.layout.gpus == 4
+    flat = plan(**sections | {"engine": {"tensor_parallel": 4}}).best
+    assert flat
+    assert deep.use.weights_gib == pytest.approx(flat.use.weights_gib)
+    wide, narrow = deep.tpot_ms, flat.tpot_ms
+    assert wide.high / wide.middle > narrow.high / narrow.middle
+
+
+def test_exploring_beyond_what_was_measured_tries_pipelines_too(plan: Plan) -> None:
+    wishes = Wishes(explore=True, extrapolate=True)
+    target = {"kind": "ecs", "region": "us-east-1", "instances": ["g6.12xlarge"]}
+    depths = {
+        each.option.layout.pipeline_parallel
+        for each in plan(wishes=wishes, target=target).choice.serving
+    }
+    assert {1, 2, 4} <= depths
 
 
 def test_ten_customers_share_an_endpoint(plan: Plan) -> None:

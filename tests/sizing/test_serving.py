@@ -1,5 +1,6 @@
 """From the time of a step to what clients see."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -17,6 +18,7 @@ from penstock.sizing.serving import (
     open_loop,
     wait_ms,
 )
+from penstock.sizing.speed import arrival_ms, chunk_tokens, prefill_ms
 
 CHAT = Load(512, 128)
 EIGHT = served()
@@ -74,3 +76,56 @@ def test_the_tail_of_waiting_is_that_of_a_simulated_queue(busy: float) -> None:
         free = max(free, at) + 10
     simulated = sorted(waits)[int(0.95 * len(waits))]
     assert wait_ms(busy, 10, 0.05) == pytest.approx(simulated, rel=0.2, abs=1)
+
+
+@given(st.integers(2, 128))
+def test_prompts_that_come_together_wait_for_the_one_that_came_first(clients: int) -> None:
+    alone = lockstep(EIGHT, EFFICIENCY, CHAT, 1).ttft_ms
+    together = lockstep(EIGHT, EFFICIENCY, CHAT, clients).ttft_ms
+    assert together >= alone + prefill_ms(EIGHT, EFFICIENCY, CHAT.prompt) * (clients - 1) / clients
+
+
+@pytest.mark.parametrize("clients", [2, 8, 40])
+def test_the_first_token_of_many_is_that_of_a_simulated_engine(clients: int) -> None:
+    """Prompts come as fast as HTTP lets them in; a step takes all that wait and fit in a chunk."""
+    direct = replace(EIGHT, direct=True)
+    free, seen = 0.0, []
+    waiting = [float(i) * EFFICIENCY.admit_ms[EIGHT.engine] for i in range(clients)]
+    while waiting:
+        ready = [at for at in waiting if at <= free] or waiting[:1]
+        taken = ready[: max(int(chunk_tokens(EIGHT.gpu) / CHAT.prompt), 1)]
+        started = max(free, taken[-1])
+        free = started + prefill_ms(direct, EFFICIENCY, CHAT.prompt * len(taken))
+        seen += [free] * len(taken)
+        waiting = waiting[len(taken) :]
+    simulated = arrival_ms(EIGHT, EFFICIENCY) + sum(seen) / clients
+    told = lockstep(EIGHT, EFFICIENCY, CHAT, clients).ttft_ms
+    assert told == pytest.approx(simulated, rel=0.2)
+
+
+def test_the_longest_answers_of_a_burst_run_in_an_emptying_batch() -> None:
+    even = burst(EIGHT, EFFICIENCY, CHAT, Burst(500, 256, CHAT.output)).tokens_per_s
+    uneven = burst(EIGHT, EFFICIENCY, CHAT, Burst(500, 256, 8 * CHAT.output)).tokens_per_s
+    assert uneven < even
+
+
+def test_http_costs_time_at_both_ends() -> None:
+    direct = replace(EIGHT, direct=True)
+    for kind in (closed_loop, lockstep):
+        behind, before = kind(EIGHT, EFFICIENCY, CHAT, 64), kind(direct, EFFICIENCY, CHAT, 64)
+        assert behind.ttft_ms > before.ttft_ms
+        assert behind.tpot_ms >= before.tpot_ms
+    small = replace(served(model="Qwen/Qwen3-0.6B"), direct=True)
+    crowd = Burst(1000, 1024, CHAT.output)
+    most = burst(small, EFFICIENCY, CHAT, crowd).tokens_per_s
+    assert burst(replace(small, direct=False), EFFICIENCY, CHAT, crowd).tokens_per_s < most
+
+
+def test_a_pipeline_answers_later_and_gives_more() -> None:
+    deep = replace(EIGHT, pipeline_parallel=2)
+    lone, piped = (closed_loop(each, EFFICIENCY, CHAT, 1) for each in (EIGHT, deep))
+    assert piped.ttft_ms >= lone.ttft_ms
+    assert piped.tpot_ms >= lone.tpot_ms
+    crowd = Burst(1000, 256, CHAT.output)
+    flat, pipe = (burst(each, EFFICIENCY, CHAT, crowd) for each in (EIGHT, deep))
+    assert pipe.tokens_per_s > flat.tokens_per_s

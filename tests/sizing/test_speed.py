@@ -11,9 +11,9 @@ from penstock.sizing.calibration import read_calibration
 from penstock.sizing.precision import PRECISIONS
 from penstock.sizing.speed import (
     Served,
+    arrival_ms,
     decode_step_ms,
     exchange_ms,
-    first_ms,
     prefill_ms,
     step_ms,
 )
@@ -83,7 +83,7 @@ def test_a_mixture_of_experts_reads_few_of_them_alone_and_all_in_a_crowd() -> No
 def test_deeper_models_cost_more_beside_bytes_and_operations() -> None:
     small, large = served(), served("meta-llama/Llama-3.1-70B-Instruct")
     assert step_ms(large, EFFICIENCY) > step_ms(small, EFFICIENCY)
-    assert first_ms(large, EFFICIENCY) > first_ms(small, EFFICIENCY)
+    assert arrival_ms(large, EFFICIENCY) > arrival_ms(small, EFFICIENCY)
 
 
 def test_a_better_gpu_is_never_slower() -> None:

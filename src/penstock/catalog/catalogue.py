@@ -4,12 +4,12 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from penstock.catalog.records import (
     Dated,
@@ -18,6 +18,7 @@ from penstock.catalog.records import (
     Limit,
     Part,
     Price,
+    Reservation,
     Source,
     SpotSaving,
 )
@@ -25,11 +26,12 @@ from penstock.catalog.shape import Experts, LatentAttention, ModelShape
 from penstock.ground.errors import UserError
 
 HOME_REGION = "us-east-1"
-"""The region whose prices the package carries."""
+"""The region of which the package carries every price; of others those of EC2 alone."""
 SEEN_SHARE = 0.985
 """What CUDA finds of a GPU's memory where no log tells it: 0.985 to 0.993 of what EC2 says on all
 that are known but the T4."""
 Row = Mapping[str, Any]
+_Figure = TypeVar("_Figure", Price, Reservation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Catalogue:
     instances: Mapping[str, Instance]
     prices: Mapping[tuple[str, str], Price]
     spot: Mapping[tuple[str, str], SpotSaving]
+    reservations: Mapping[tuple[str, str], Reservation]
     parts: Mapping[str, Part]
     limits: Mapping[str, Limit]
     models: Mapping[str, ModelShape]
@@ -94,13 +97,16 @@ def load(refreshed: Iterable[Row] = (), refreshed_spot: Iterable[Row] = ()) -> C
     names = {i.lower(): i for i in models}
     for row in rows:
         names |= {alias.lower(): row["id"] for alias in row["aliases"]}
-    prices = {(r["instance"], r["region"]): _price(r) for r in (*_rows("prices"), *refreshed)}
+    elsewhere = json.loads(read_data("regions"))
+    prices = _regional(elsewhere, "usd_per_hour", Price)
+    prices |= {(r["instance"], r["region"]): _price(r) for r in (*_rows("prices"), *refreshed)}
     spot = {(r["instance"], r["region"]): _spot(r) for r in (*_rows("spot"), *refreshed_spot)}
     return Catalogue(
         gpus=gpus,
         instances={r["name"]: _instance(r, gpus) for r in _rows("instances")},
         prices=prices,
         spot=spot,
+        reservations=_regional(elsewhere, "reserved_saving", Reservation),
         parts={r["name"]: _part(r) for r in _rows("parts")},
         limits={r["name"]: _limit(r) for r in _rows("limits")},
         models=models,
@@ -161,6 +167,18 @@ def _instance(r: Row, gpus: Mapping[str, Gpu]) -> Instance:
         unsupported=r.get("unsupported", ""),
         dated=dated(r),
     )
+
+
+def _regional(
+    data: Mapping[str, Any], figure: str, kind: Callable[[str, str, float, Dated], _Figure]
+) -> dict[tuple[str, str], _Figure]:
+    """The figures of all regions of one publication, by instance and region."""
+    when = dated(data)
+    return {
+        (instance, region): kind(instance, region, value, when)
+        for region, values in data[figure].items()
+        for instance, value in values.items()
+    }
 
 
 def _price(r: Row) -> Price:

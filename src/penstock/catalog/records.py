@@ -116,6 +116,16 @@ class SpotSaving:
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a machine costs less (share, 0 to 1) that is reserved for a year, nothing upfront."""
+
+    instance: str
+    region: str
+    saving: float
+    dated: Dated
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of the stack around the GPU: its price in USD per `unit`."""
 

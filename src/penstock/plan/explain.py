@@ -5,6 +5,7 @@ from math import exp
 
 from penstock.catalog.records import Dated
 from penstock.plan.report import Report
+from penstock.sizing.calibration import kind_of
 from penstock.sizing.candidate import Candidate
 from penstock.sizing.precision import compute_tflops, weight_bits
 from penstock.sizing.speed import decode_step_ms, prefill_ms
@@ -67,7 +68,7 @@ def _speed(best: Candidate, report: Report) -> Iterator[str]:
         f"{best.steady.busy:.0%} of the time, so a token takes {best.steady.tpot_ms:,.1f} ms"
     )
     distance = report.calibration.distance(served, load)
-    bars = report.calibration.bars
+    bars = report.calibration.bars[kind_of(served)]
     yield (
         f"bars: 90 % of runs that were left out lie within x{exp(bars['tokens_per_s']):.2f} "
         f"in throughput; widened for a distance of {distance:.2f} to the nearest measurement "

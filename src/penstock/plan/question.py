@@ -18,6 +18,7 @@ from penstock.ground.errors import UserError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
 from penstock.sizing.demand import DEFAULT_TTFT_MS, Demand
 from penstock.sizing.memory import MAX_SEQUENCES, STEP_TOKENS, UTILIZATION, Layout
+from penstock.sizing.servers import SERVERS
 from penstock.sizing.serving import Load
 
 _LORA_SLOTS, _USUAL_CONTEXT = 16, 8192
@@ -104,6 +105,7 @@ def ask(manifest: Manifest, shape: ModelShape, wishes: Wishes) -> Demand:
         instances=target.instances,
         explore=wishes.explore,
         extrapolate=wishes.extrapolate,
+        server=SERVERS.get(manifest.engine_kind, SERVERS["vllm"]),
     )
 
 

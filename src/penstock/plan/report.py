@@ -11,7 +11,12 @@ from penstock.sizing.candidate import Candidate
 from penstock.sizing.choice import Choice
 from penstock.sizing.demand import Demand
 from penstock.sizing.here import Here
-from penstock.sizing.price import always_on_against_on_demand, endpoints_against_adapters
+from penstock.sizing.price import (
+    HOURS_PER_MONTH,
+    Item,
+    always_on_against_on_demand,
+    endpoints_against_adapters,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def comparisons(report: Report) -> list[str]:
             f"{demand.adapters} customers on an endpoint each cost {apart:,.0f} USD a month, "
             f"on one with {demand.adapters} adapters {together:,.0f}: {saved:.0%} less"
         )
+    told += _reserved(report, machine)
     if demand.hours_per_day < 24:
         always, some, saved = always_on_against_on_demand(
             machine.usd_per_hour, demand.hours_per_day
@@ -111,6 +117,19 @@ def comparisons(report: Report) -> list[str]:
             f"{demand.hours_per_day:g} hours a day {some:,.0f}: {saved:.0%} less"
         )
     return told
+
+
+def _reserved(report: Report, machine: Item) -> list[str]:
+    """What machines cost that are reserved for a year, where they are bought on demand."""
+    demand = report.demand
+    known = report.catalogue.reservations.get((machine.name, demand.region))
+    if known is None or demand.savings_plan or demand.spot_share or machine.on_demand:
+        return []
+    usd = machine.usd_per_hour * HOURS_PER_MONTH
+    return [
+        f"reserved for a year, nothing upfront, the machines cost {usd * (1 - known.saving):,.0f} "
+        f"USD a month instead of {usd:,.0f}: {known.saving:.0%} less as of {known.dated.as_of}"
+    ]
 
 
 def as_data(report: Report) -> dict[str, object]:
@@ -161,6 +180,8 @@ def candidate_data(candidate: Candidate, demand: Demand) -> dict[str, object]:
         "gpu": candidate.served.gpu.name,
         "precision": candidate.served.precision.name,
         "tensor_parallel": option.layout.tensor_parallel,
+        "pipeline_parallel": option.layout.pipeline_parallel,
+        "server": demand.server.name,
         "engine": candidate.served.engine,
         "memory_gib": {
             "usable": round(use.usable_gib, 2),

@@ -43,10 +43,13 @@ def lines(report: Report) -> Iterator[str]:
 def answer(best: Candidate, report: Report) -> Iterator[str]:
     """The answer: machines, memory, speed, cost, quota."""
     demand, option = report.demand, best.option
-    tp, precision = option.layout.tensor_parallel, option.precision.name
+    tp, pp = option.layout.tensor_parallel, option.layout.pipeline_parallel
+    precision = option.precision.name
     machines = f"{best.machines} x {option.name} ({option.instance.gpus} x {option.instance.gpu})"
     more = (
         f"tensor parallel {tp}" if tp > 1 else "",
+        f"pipeline of {pp}" if pp > 1 else "",
+        f"served by {demand.server.name}" if demand.server.name != "vLLM" else "",
         f"{option.copies} copies each" if option.copies > 1 else "",
         precision if precision != demand.quantization else "",
         f"on {option.place}" if option.place != demand.place else "",
@@ -160,10 +163,11 @@ def _alternatives(report: Report) -> Iterator[str]:
     yield "sooner for more money:"
     for each in others:
         option = each.option
-        tp = option.layout.tensor_parallel
+        tp, pp = option.layout.tensor_parallel, option.layout.pipeline_parallel
+        deep = f" pp {pp}" if pp > 1 else ""
         yield (
             f"  {each.machines} x {option.name:18} {option.place:20} {option.precision.name:5} "
-            f"tp {tp}  p95 {each.ttft_ms_p95.middle:6,.0f} ms  "
+            f"tp {tp}{deep}  p95 {each.ttft_ms_p95.middle:6,.0f} ms  "
             f"{each.bill.usd_per_month:9,.0f} USD/month"
         )
 

@@ -1,8 +1,9 @@
 """The fitted factors, how far they reach, and how sure they are.
 
 `data/efficiency.json` holds what `python -m bench.plan_accuracy --fit` found: the factors, the
-90 % quantile of the errors of runs that were left out, and where measurements lie. An error bar is
-that quantile, widened with the distance to the nearest measurement. Beyond `reach` there is no
+90 % quantile of the errors of sources that were left out (of dense models and of mixtures of
+experts), where measurements lie, and what one source alone measured. An error bar is that
+quantile, widened with the distance to the nearest measurement. Beyond `reach` there is no
 estimate, unless the user asks for one.
 """
 
@@ -19,6 +20,10 @@ from penstock.sizing.serving import Load
 from penstock.sizing.speed import Efficiency, Served
 
 _OTHER_GPU, _OTHER_PRECISION, _OTHER_KIND = 0.5, 0.5, 1.0
+_LONELY = 2.0
+"""A kind of GPU and model that one source alone measured, or none: a bar twice as wide."""
+_PIPED = 2.0
+"""A pipeline, of which one run was measured: a bar twice as wide."""
 _WIDENING = 0.5
 """How much of itself a bar grows by for each unit of distance."""
 _KIN = log(4)
@@ -90,18 +95,25 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Factors, bars (log errors by metric) and spots; `local` comes from this machine."""
+    """Factors, bars (log errors by `kind_of` model and metric) and spots.
+
+    `lonely` are the kinds of GPU and model that one source alone measured, or none with the
+    planned engine; `local` comes from this machine.
+    """
 
     efficiency: Efficiency
-    bars: Mapping[str, float]
+    bars: Mapping[str, Mapping[str, float]]
     spots: Sequence[Spot]
+    lonely: Sequence[str]
     fitted_on: str
     local: tuple[LocalFit, ...] = ()
 
     def distance(self, served: Served, load: Load) -> float:
         """How far the nearest measurement is; 0 when it is the very same load."""
         here = spot_of(served, load)
-        return min(_apart(spot, here) for spot in self.spots)
+        unsure = _PIPED if served.pipeline_parallel > 1 else 0.0
+        unsure += _LONELY if company_of(served) in self.lonely else 0.0
+        return unsure + min(_apart(spot, here) for spot in self.spots)
 
     def interval(
         self, metric: str, estimate: float, served: Served, load: Load, distance: float
@@ -115,7 +127,7 @@ class Calibration:
             middle = estimate * found.factors[metric]
             bar = found.bars[metric] * (1 + 2 * _WIDENING * found.outside(load))
         else:
-            bar = self.bars[metric] * (1 + _WIDENING * distance)
+            bar = self.bars[kind_of(served)][metric] * (1 + _WIDENING * distance)
             middle = estimate
         return Interval(middle * exp(-bar), middle, middle * exp(bar))
 
@@ -130,9 +142,8 @@ class Calibration:
                 return fit
         for fit in near:
             if fit.is_kin_of(served):
-                bars = {
-                    metric: hypot(bar, self.bars[metric] / 2) for metric, bar in fit.bars.items()
-                }
+                known = self.bars[kind_of(served)]
+                bars = {metric: hypot(bar, known[metric] / 2) for metric, bar in fit.bars.items()}
                 return replace(fit, bars=bars)
         return None
 
@@ -144,7 +155,7 @@ class Calibration:
         if served.gpu.architecture not in {spot.architecture for spot in self.spots}:
             return f"no measurement on {served.gpu.name} or its kind"
         if served.pipeline_parallel > 1:
-            return "no measurement with pipeline parallelism"
+            return "one measurement alone with pipeline parallelism, of two H100"
         if shape.mla:
             return "no measurement with latent attention"
         sizes = [spot.parameters for spot in self.spots if spot.sparse == bool(shape.experts)]
@@ -160,6 +171,16 @@ class Calibration:
                     f"({min(known):,.0f} to {max(known):,.0f})"
                 )
         return ""
+
+
+def kind_of(served: Served) -> str:
+    """Of which kind of model the bars are."""
+    return "experts" if served.shape.experts else "dense"
+
+
+def company_of(served: Served) -> str:
+    """The kind of GPU and of model, as `Calibration.lonely` names them."""
+    return f"{served.gpu.architecture} {kind_of(served)}"
 
 
 def spot_of(served: Served, load: Load) -> Spot:
@@ -188,6 +209,7 @@ def read_calibration(local: Sequence[Mapping[str, Any]] = ()) -> Calibration:
         efficiency=from_data(data["factors"]),
         bars=data["bars"],
         spots=tuple(Spot(*row) for row in data["spots"]),
+        lonely=tuple(data["lonely"]),
         fitted_on=data["fitted_on"],
         local=tuple(_local_fit(row) for row in local),
     )

@@ -117,7 +117,7 @@ def _copy(
         need = use.usable_gib + lacks
         return f"needs {need:.1f} GiB a GPU, has {use.usable_gib:.1f} usable", lacks
     served = _served(option, demand, catalogue.gpus[instance.gpu])
-    unknown = calibration.out_of_reach(served, demand.load)
+    unknown = demand.server.unmeasured or calibration.out_of_reach(served, demand.load)
     if unknown and not demand.extrapolate:
         return f"{unknown} (--extrapolate)", 0.0
     tokens = demand.load.prompt + demand.load.output
@@ -165,6 +165,9 @@ def _refusal(option: Option, demand: Demand, catalogue: Catalogue) -> str:
         ),
         (missing, f"{gpu.name} has no kernels for {precision}"),
     )
+    elsewhere = demand.server.refusal(option.place, precision)
+    if elsewhere:
+        return elsewhere
     return next((why for lacking, why in lacks if lacking), "")
 
 
@@ -237,7 +240,12 @@ def _notes(
     if served.precision.name == "float16" and option.precision.name == "none":
         notes.append(f"{served.gpu.name} has no bfloat16: set model.dtype: float16")
     if not catalogue.price(option.name, demand.region)[1]:
-        notes.append(f"price unknown in {demand.region}: the one of {HOME_REGION} is shown")
+        notes.append(
+            f"price unknown in {demand.region}: the one of {HOME_REGION} is shown; "
+            f"`penstock catalog refresh --region {demand.region}` asks AWS for it"
+        )
+    if demand.server.note:
+        notes.append(demand.server.note)
     if not option.instance.zones:
         notes.append("its regions and zones are not in the catalogue")
     return tuple(notes)

@@ -11,7 +11,7 @@ from penstock.catalog.catalogue import Catalogue
 from penstock.sizing.calibration import Calibration
 from penstock.sizing.candidate import Candidate, Fallen, Option, Scales
 from penstock.sizing.demand import Demand
-from penstock.sizing.memory import memory_use
+from penstock.sizing.memory import Layout, memory_use
 
 _NEAREST = 3
 _PATIENT_MS = 10_000.0
@@ -55,8 +55,7 @@ def options(demand: Demand, catalogue: Catalogue) -> Iterator[Option]:
             continue
         for place in demand.places:
             for precision in demand.precisions:
-                for degree in _degrees(demand, instance.gpus):
-                    layout = replace(demand.layout, tensor_parallel=degree)
+                for layout in layouts(demand, instance.gpus):
                     yield Option(instance, place, precision, layout)
 
 
@@ -73,11 +72,19 @@ def _rank(candidate: Candidate) -> tuple[float, float]:
     return candidate.bill.usd_per_month, candidate.ttft_ms_p95.middle
 
 
-def _degrees(demand: Demand, gpus: int) -> tuple[int, ...]:
+def layouts(demand: Demand, gpus: int) -> Iterator[Layout]:
+    """The ways to lay one copy over up to `gpus` GPUs: tensor parallel, and in a pipeline."""
+    for depth in demand.depths:
+        if depth > max(gpus, 1) and depth != demand.layout.pipeline_parallel:
+            continue
+        for degree in _degrees(demand, gpus // depth):
+            yield replace(demand.layout, tensor_parallel=degree, pipeline_parallel=depth)
+
+
+def _degrees(demand: Demand, most: int) -> tuple[int, ...]:
     asked, heads = demand.layout, demand.shape.heads
     if asked.tensor_parallel > 1:
         return (asked.tensor_parallel,)
-    most = gpus // asked.pipeline_parallel
     return (1, *(degree for degree in (2, 4, 8) if degree <= most and heads % degree == 0))
 
 

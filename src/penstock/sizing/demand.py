@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from penstock.catalog.shape import ModelShape
 from penstock.sizing.memory import Layout
 from penstock.sizing.precision import PRECISIONS, Precision
+from penstock.sizing.servers import SERVERS, Server
 from penstock.sizing.serving import Load
 
 DEFAULT_TTFT_MS = 2000.0
@@ -17,7 +18,8 @@ PLACES = ("sagemaker realtime", "sagemaker components", "sagemaker async", "ecs"
 class Demand:
     """The question. `instances` is an allow-list (empty: any), `most_machines` 0 for no bound.
 
-    `quantization` is the manifest's; `explore` also tries every other one, and every place.
+    `quantization` is the manifest's; `explore` also tries every other one, every place, and with
+    `extrapolate` every depth of a pipeline.
     """
 
     shape: ModelShape
@@ -38,6 +40,7 @@ class Demand:
     instances: tuple[str, ...] = ()
     explore: bool = False
     extrapolate: bool = False
+    server: Server = SERVERS["vllm"]
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -47,6 +50,14 @@ class Demand:
             return (asked,)
         others = ("none", "fp8", "int8", "awq", "nf4")
         return (asked, *(PRECISIONS[n] for n in others if n != asked.name))
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The depths of a pipeline to try, the asked one first."""
+        asked = self.layout.pipeline_parallel
+        if asked > 1 or not (self.explore and self.extrapolate):
+            return (asked,)
+        return tuple(depth for depth in (1, 2, 4, 8) if depth <= self.shape.layers)
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 The idea: the factors are few and all positive, so they are moved one by one, up and down by a
 shrinking step, in logarithms, as long as the sum of absolute log errors falls (absolute, not
 squared: a slow host must not drag a whole architecture). How far to trust them is told by leaving
-out one run (machine and session) at a time and fitting again to the others.
+out one source at a time and fitting again to the others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,13 @@ from math import exp, log
 from typing import Any
 
 from penstock.sizing.observations import Observation
-from penstock.sizing.speed import Efficiency
+from penstock.sizing.speed import CURRENT_ENGINE, Efficiency
 
 _FIRST_STEP, _LAST_STEP = 0.4, 0.01
 _MOST_ERROR = 0.7
 """A larger log error counts as this: such a row is about something else."""
+_FORMER_ENGINE = 0.1
+"""What a row of an engine that is not planned for counts, where it shares factors with others."""
 _PRIOR = 0.15
 """Pull of each factor to its starting value, so that what no row touches stays there."""
 
@@ -51,7 +53,12 @@ START = Efficiency(
     layer_ms={"vllm-v0": 0.03, "vllm-v1": 0.03, "vllm-cpu": 0.2, "embedded": 0.1},
     first_layer_ms={"vllm-v0": 0.2, "vllm-v1": 0.1, "vllm-cpu": 0.5, "embedded": 0.1},
     weight_only={"vllm-v0": 0.5, "vllm-v1": 0.7, "vllm-cpu": 0.5, "embedded": 0.5},
+    http_ms={"vllm-v0": 8.0, "vllm-v1": 8.0, "vllm-cpu": 8.0, "embedded": 2.0},
+    admit_ms={"vllm-v0": 1.0, "vllm-v1": 1.0, "vllm-cpu": 1.0, "embedded": 0.5},
+    stream_ms={"vllm-v0": 0.03, "vllm-v1": 0.03, "vllm-cpu": 0.03, "embedded": 0.03},
     experts_ms=0.05,
+    experts_bandwidth=0.7,
+    experts_compute=0.6,
     narrow=0.7,
 )
 """Where the search begins, and what holds where nothing was measured: for CPUs it is a guess."""
@@ -105,16 +112,20 @@ def fit(rows: Sequence[Observation], start: Efficiency = START, rounds: int = 40
     return best
 
 
-def leave_one_run_out(
+def leave_one_source_out(
     rows: Sequence[Observation], fitted: Efficiency, told: Callable[[str], object] = str
 ) -> list[Residual]:
-    """The residuals of each run under factors that were fitted without it."""
+    """The residuals of each source's rows, of the planned engine, under factors fitted without it.
+
+    A whole source is left out, since its runs share a host, a client and a way of measuring.
+    """
     found = []
-    for run in dict.fromkeys(row.run for row in rows if not row.excluded):
-        others = [row for row in rows if row.run != run]
+    used = [r for r in rows if not r.excluded and r.served.engine == CURRENT_ENGINE]
+    for source in dict.fromkeys(row.source for row in used):
+        others = [row for row in rows if row.source != source]
         without = fit(others, fitted, rounds=8)
-        found += residuals(without, [row for row in rows if row.run == run])
-        told(run)
+        found += residuals(without, [row for row in used if row.source == source])
+        told(source)
     return found
 
 
@@ -135,8 +146,15 @@ def _plain(value: Mapping[str, float] | float) -> dict[str, float] | float:
 
 
 def _loss(efficiency: Efficiency, rows: Sequence[Observation], factor: tuple[str, str]) -> float:
-    errors = sum(min(abs(found.log_ratio), _MOST_ERROR) for found in residuals(efficiency, rows))
+    errors = sum(
+        min(abs(found.log_ratio), _MOST_ERROR) * _weight(found.observation)
+        for found in residuals(efficiency, rows)
+    )
     return errors + _PRIOR * abs(log(_get(efficiency, factor) / _get(START, factor)))
+
+
+def _weight(row: Observation) -> float:
+    return 1.0 if row.served.engine == CURRENT_ENGINE else _FORMER_ENGINE
 
 
 def _touches(factor: tuple[str, str], row: Observation) -> bool:

@@ -14,7 +14,7 @@ from penstock.catalog.catalogue import Catalogue
 from penstock.sizing.memory import MAX_SEQUENCES, Layout, memory_use
 from penstock.sizing.precision import PRECISIONS
 from penstock.sizing.serving import Burst, Load, burst, closed_loop, lockstep, open_loop
-from penstock.sizing.speed import Efficiency, Served
+from penstock.sizing.speed import CURRENT_ENGINE, Efficiency, Served, usual_sequences
 
 METRICS = ("tokens_per_s", "tpot_ms", "ttft_ms")
 """What is compared."""
@@ -77,19 +77,26 @@ def observation(row: Mapping[str, Any], catalogue: Catalogue) -> Observation:
         KeyError: the row names a model, a GPU or a precision that the catalogue does not know.
     """
     shape = catalogue.models[catalogue.model_names[row["model"].lower()]]
-    gpu, tp = catalogue.gpus[row["gpu"]], row["tensor_parallel"]
+    gpu, tp, pp = (
+        catalogue.gpus[row["gpu"]],
+        row["tensor_parallel"],
+        row.get("pipeline_parallel", 1),
+    )
     precision = PRECISIONS[row["precision"]]
-    use = memory_use(shape, precision, gpu.memory_gb * 1000, Layout(tensor_parallel=tp))
+    use = memory_use(shape, precision, gpu.memory_gb * 1000, Layout(tp, pp))
     load = Load(row["prompt"], row["output"])
     given = ("clients", "requests", "longest", "requests_per_s", "excluded", "note")
+    most = usual_sequences(gpu) if row["engine"] == CURRENT_ENGINE else MAX_SEQUENCES
     return Observation(
         run=row["run"],
         kind=row["kind"],
-        served=Served(shape, precision, gpu, tp, engine=row["engine"]),
+        served=Served(
+            shape, precision, gpu, tp, pp, row["engine"], direct=row.get("direct", False)
+        ),
         load=load,
         seen={metric: row[metric] for metric in METRICS if metric in row},
         source=row["source"],
         as_of=row["as_of"],
-        batch=min(MAX_SEQUENCES, use.sequences(load.context)),
+        batch=min(most, use.sequences(load.context)),
         **{name: row[name] for name in given if name in row},
     )

@@ -5,16 +5,21 @@ In steady state a running answer waits for prompts that are computed in between,
 Little's law, and is found by iteration.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import log
+from math import hypot, log
 
 from penstock.sizing.speed import (
     Efficiency,
     Served,
+    admit_ms,
+    arrival_ms,
+    chunk_tokens,
     decode_step_ms,
-    first_ms,
+    decode_steps,
     packed_prefill_ms,
     prefill_ms,
+    stream_ms,
 )
 
 _ROUNDS = 24
@@ -48,26 +53,50 @@ def closed_loop(served: Served, efficiency: Efficiency, load: Load, clients: flo
     """`clients` that each send the next request when the last answer is complete."""
     first = prefill_ms(served, efficiency, load.prompt)
     packed = min(packed_prefill_ms(served, efficiency, load.prompt), first)
-    tpot = decode_step_ms(served, efficiency, clients, load.context)
-    step = tpot
+    tpot = _token_ms(served, efficiency, load, clients)
+    step, busy = tpot, 0.0
     for _ in range(_ROUNDS):
         cycle = first + (load.output - 1) * tpot
         busy = min((clients - 1) * packed / cycle, _MOST_PROMPT_SHARE)
         tpot = (tpot + step / (1 - busy)) / 2
-    waits = step / 2 if clients > 1 else 0.0
-    ttft = first + first_ms(served, efficiency) + waits
+    waits = step / 2 + busy * packed / 2 if clients > 1 else 0.0
+    ttft = arrival_ms(served, efficiency) + first + waits
     request_s = (ttft + (load.output - 1) * tpot) / 1e3
     return Seen(ttft, tpot, clients * load.output / request_s, clients)
 
 
 def lockstep(served: Served, efficiency: Efficiency, load: Load, clients: float) -> Seen:
-    """Like `closed_loop` where all answers are equally long: all prompts come at the same time."""
-    first = prefill_ms(served, efficiency, load.prompt)
-    packed = min(packed_prefill_ms(served, efficiency, load.prompt), first)
-    ttft = first + (clients - 1) * packed + first_ms(served, efficiency)
-    tpot = decode_step_ms(served, efficiency, clients, load.context)
-    request_s = (ttft + (load.output - 1) * tpot) / 1e3
-    return Seen(ttft, tpot, clients * load.output / request_s, clients)
+    """Like `closed_loop` where all answers are equally long: all prompts come at the same time.
+
+    The engine begins with the first prompt that arrives; the others wait for that step, and are
+    then computed as many at a time as a step holds.
+    """
+    alone = prefill_ms(served, efficiency, load.prompt)
+    others = clients - 1
+    rest = 0.0
+    if others > 0:
+        packed = others * packed_prefill_ms(served, efficiency, load.prompt)
+        admitted = others * admit_ms(served, efficiency)
+        rest = hypot(max(packed, alone), admitted)
+    steps = max(1.0, others * load.prompt / chunk_tokens(served.gpu))
+    waits = others / clients * rest * (steps + 1) / (2 * steps)
+    arrival = arrival_ms(served, efficiency)
+    ttft = arrival + alone + waits
+    token = _token_ms(served, efficiency, load, clients)
+    request_ms = arrival + alone + rest + (load.output - 1) * token
+    tpot = (request_ms - ttft) / max(load.output - 1, 1)
+    return Seen(ttft, tpot, clients * load.output / request_ms * 1e3, clients)
+
+
+def _token_ms(served: Served, efficiency: Efficiency, load: Load, batch: float) -> float:
+    """Milliseconds of a step of `batch` sequences, whose tokens the HTTP server passes on."""
+    step = decode_step_ms(served, efficiency, batch, load.context)
+    return hypot(step, (batch - 1) * stream_ms(served, efficiency))
+
+
+def _front_ms(served: Served, efficiency: Efficiency, load: Load) -> float:
+    """Milliseconds that the HTTP server spends on a whole request."""
+    return admit_ms(served, efficiency) + load.output * stream_ms(served, efficiency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +109,22 @@ class Burst:
 
 
 def burst(served: Served, efficiency: Efficiency, load: Load, all_at_once: Burst) -> Seen:
-    """Everything is sent at once: the most an engine gives."""
-    together = min(all_at_once.requests, all_at_once.batch)
-    prompts = all_at_once.requests * packed_prefill_ms(served, efficiency, load.prompt)
-    waves = all_at_once.requests / together
-    if waves > 1:
-        running, steps = together, all_at_once.requests * load.output / together
-    else:
-        running, steps = together * load.output / all_at_once.longest, all_at_once.longest
-    step = decode_step_ms(served, efficiency, running, load.context)
-    took_ms = prompts + steps * step
-    rate = all_at_once.requests * load.output / took_ms * 1e3
-    return Seen(prompts / 2 / waves, took_ms / steps, rate, running)
+    """Everything is sent at once: the most an engine gives.
+
+    While requests wait, the batch is full; then it drains, and the longest answers of those that
+    still run end it.
+    """
+    requests, together = all_at_once.requests, min(all_at_once.requests, all_at_once.batch)
+    prompts = requests * packed_prefill_ms(served, efficiency, load.prompt)
+    full = (requests - together) * load.output / together
+    drain = all_at_once.longest
+    left = together * load.output / drain
+    answers = full * decode_step_ms(served, efficiency, together, load.context)
+    answers += drain * decode_step_ms(served, efficiency, max(left, 1), load.context)
+    took_ms = hypot(prompts + answers, requests * _front_ms(served, efficiency, load))
+    rate = requests * load.output / took_ms * 1e3
+    waves = requests / together
+    return Seen(prompts / 2 / waves, took_ms / (full + drain), rate, together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +149,54 @@ def open_loop(
     """
     first = prefill_ms(served, efficiency, load.prompt)
     packed = min(packed_prefill_ms(served, efficiency, load.prompt), first)
+    front = requests_per_s * _front_ms(served, efficiency, load) / 1e3
     busy = requests_per_s * packed / 1e3
-    running, tpot = 1.0, decode_step_ms(served, efficiency, 1, load.context)
+    steps, stream = decode_steps(served, efficiency, load.context), stream_ms(served, efficiency)
+
+    def token_ms(running: float) -> float:
+        most = max(running, 1)
+        return hypot(steps(most), (most - 1) * stream) / (1 - busy)
+
+    running, tpot = 1.0, steps(1)
     if busy < _MOST_PROMPT_SHARE:
-        for _ in range(_ROUNDS):
-            before = running
-            running = (running + requests_per_s * load.output * tpot / 1e3) / 2
-            running = min(running, 4 * batch)
-            tpot = decode_step_ms(served, efficiency, max(running, 1), load.context) / (1 - busy)
-            if abs(running - before) < 1e-3 * before:
-                break
-    stable = busy < _MOST_PROMPT_SHARE and running <= batch
+        each_ms = requests_per_s * load.output / 1e3
+        running = _settled(lambda n: each_ms * token_ms(n), 4 * batch)
+        tpot = token_ms(running)
+    stable = max(busy, front) < _MOST_PROMPT_SHARE and running <= batch
     if not stable:
         return Steady(False, float("inf"), float("inf"), tpot, running, busy)
     step = tpot * (1 - busy) * min(running, 1)
-    base = first + first_ms(served, efficiency) + step / 2
+    base = arrival_ms(served, efficiency) + first + step / 2
     crowded = min(running / batch, 1.0)
-    wait_p50 = wait_ms(busy, packed, 0.5) + wait_ms(crowded**8, tpot, 0.5)
-    wait_p95 = wait_ms(busy, packed, 0.05) + wait_ms(crowded**8, tpot, 0.05) + step / 2
-    return Steady(True, base + wait_p50, base + wait_p95, tpot, running, busy)
+    admit = admit_ms(served, efficiency)
+
+    def wait(tail: float) -> float:
+        queued = wait_ms(busy, packed, tail) + wait_ms(front, admit, tail)
+        return queued + wait_ms(crowded**8, tpot, tail)
+
+    return Steady(True, base + wait(0.5), base + wait(0.05) + step / 2, tpot, running, busy)
+
+
+def _settled(follows: Callable[[float], float], most: float) -> float:
+    """The number of running sequences that Little's law asks for at just that number.
+
+    `follows` grows with it; where it stays above, the queue grows without end: `most`.
+    """
+    low, high = 1.0, most
+    if (at_low := follows(low) - low) <= 0:
+        return at_low + low
+    if (at_high := follows(high) - high) >= 0:
+        return most
+    for _ in range(_ROUNDS):
+        middle = low - at_low * (high - low) / (at_high - at_low)
+        found = follows(middle) - middle
+        if abs(found) < 1e-3 * middle:
+            return middle
+        if found > 0:
+            low, at_low, at_high = middle, found, at_high / 2
+        else:
+            high, at_high, at_low = middle, found, at_low / 2
+    return low
 
 
 def wait_ms(busy: float, service_ms: float, tail: float) -> float:
