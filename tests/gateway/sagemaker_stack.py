@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 from tests.gateway.gateway_process import ALICE, GatewayProcess, settings_for
 from tests.rehearsal.account import Account, failures
+from tests.rehearsal.sleeping_stack import ADAPTER, BASE, ENDPOINT, components
 
 from penstock.gateway.routing.settings import RoutingSettings
 from penstock.gateway.settings import EngineSettings, ModelSettings, Settings
 from penstock.rehearsal.adapters import archive
 from penstock.rehearsal.play.process import Process
-from penstock.rehearsal.play.template import ADAPTER, BASE, ENDPOINT, components
 from penstock.wiring.sagemaker import endpoint_engine
 
 BUCKET, STACK = "adapters-of-a-test", "penstock-rehearsed"

@@ -11,11 +11,11 @@ from tests.gateway import sagemaker_stack
 from tests.gateway.gateway_process import ALICE, GatewayProcess
 from tests.gateway.sagemaker_stack import deploy, says, settings
 from tests.rehearsal.account import Account, wait_for
+from tests.rehearsal.sleeping_stack import ADAPTER, BASE
 
 from penstock.engines.sagemaker.control import ask_for_a_copy, control_plane
 from penstock.gateway.settings import Settings, WakeSettings
 from penstock.ground.errors import CloudError
-from penstock.rehearsal.play.template import ADAPTER, BASE
 
 IDLE_S = 3000.0
 
