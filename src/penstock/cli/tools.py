@@ -75,7 +75,10 @@ def command(
         if name not in box:
             whose = f"tenant {tenant} is granted" if tenant else "the manifest has"
             raise UserError(f"{whose} no tool {name}", fix=near_names(name or "", box.names))
-        return await _call(box, Call("call", name or "", arguments), manifest, as_json=as_json)
+        code = await _call(box, Call("call", name or "", arguments), manifest, as_json=as_json)
+        if code is not ExitCode.OK and tenant is None and manifest.tenants:
+            note("Called for no tenant: --tenant NAME calls it in a tenant's hands.")
+        return code
 
     return asyncio.run(_with_tools(manifest, act))
 

@@ -10,7 +10,7 @@ from tests.fakes.databases import Postgres, postgres
 from penstock.chat.tools.described import Query, SourceSettings
 from penstock.chat.tools.postgres import PostgresDatabase, make_source
 from penstock.chat.tools.sql_tool import SqlTool
-from penstock.ground.errors import ToolError
+from penstock.ground.errors import ToolError, UserError
 
 SETUP = """
 CREATE TABLE orders (id int, org text, total numeric(8, 2), made date);
@@ -140,10 +140,21 @@ async def test_a_slow_query_is_stopped(
             await tool(database, "SELECT pg_sleep(20)::text AS s").call({})
 
 
-async def test_a_database_that_is_away_is_told(address: str) -> None:
+@pytest.mark.parametrize("url", ["sqlite:///orders.db", "host=db password=secret"])
+def test_what_is_no_postgresql_is_refused_at_the_start(url: str) -> None:
+    told = SourceSettings("orders", queries=(Query("q", "", "SELECT 1 AS one"),), secret_env="URL")
+    with pytest.raises(UserError, match=r"tools\.orders\.database_url") as caught:
+        make_source(told, {"URL": url})
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_database_that_is_away_is_told(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
     told = SourceSettings("orders", queries=(Query("q", "", "SELECT 1 AS one"),), secret_env="URL")
     source = make_source(told, {"URL": "postgresql://u:secret@127.0.0.1:9/none"})
     (made,) = source.tools("org-a")
     with pytest.raises(ToolError, match="cannot be reached") as caught:
         await made.call({})
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(caught.value) + caplog.text
+    assert "cannot be reached: ConnectionRefusedError" in caplog.text

@@ -1,6 +1,7 @@
 """PostgreSQL behind `sql_tool`: a small pool, and transactions that can only read."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 import asyncpg  # type: ignore[import-untyped]
@@ -10,7 +11,9 @@ from penstock.chat.tools.described import SourceSettings
 from penstock.chat.tools.handing_out import secret_of
 from penstock.chat.tools.sql_source import over
 from penstock.chat.tools.sql_tool import MAX_ROWS, TIMEOUT_S, Row, numbered
-from penstock.ground.errors import ToolError
+from penstock.ground.errors import ToolError, UserError
+
+_log = logging.getLogger(__name__)
 
 _CONNECTIONS = 5
 _OPEN_S = 5.0
@@ -20,9 +23,15 @@ def make_source(told: SourceSettings, environment: Mapping[str, str]) -> TenantS
     """Return the source over the database whose URL is the source's secret.
 
     Raises:
-        UserError: there is no URL, or a query and its parameters do not agree.
+        UserError: it is no URL of PostgreSQL, or a query and its parameters do not agree.
     """
-    return over(told, PostgresDatabase(secret_of(told, "", environment) or ""))
+    url = secret_of(told, "", environment) or ""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UserError(
+            f"`tools.{told.name}.database_url` is no address of a PostgreSQL database",
+            fix="Write postgresql://user:password@host/name, or `database: FILE` for SQLite.",
+        )
+    return over(told, PostgresDatabase(url))
 
 
 class PostgresDatabase:
@@ -47,8 +56,11 @@ class PostgresDatabase:
         except (asyncpg.QueryCanceledError, TimeoutError) as error:
             raise ToolError("the query took too long") from error
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            _log.warning("a database cannot be reached: %s: %s", type(error).__name__, error)
             raise ToolError("the database cannot be reached", transient=True) from error
         except (asyncpg.PostgresError, ValueError) as error:
+            # Its message may hold what the query asked for.
+            _log.warning("a query failed: %s", type(error).__name__)
             raise ToolError("the query failed") from error
 
     async def _read(
