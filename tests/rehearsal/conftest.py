@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,25 +15,15 @@ SCALE = 240
 """AWS's seconds in one of the test's."""
 
 
-@pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder: Path = tmp_path_factory.mktemp("rehearsal")
+@contextmanager
+def standing_in(folder: Path, *options: str) -> Iterator[Account]:
+    """Run a stand-in with further options."""
     with (folder / "stderr.log").open("wb") as log:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "penstock.rehearsal",
-                "--state",
-                str(folder),
-                "--with-parent",
-                "--scale",
-                str(SCALE),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
+            [sys.executable, "-m", "penstock.rehearsal", "--state", str(folder),
+             "--with-parent", "--scale", str(SCALE), *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
     assert process.stdin
     assert process.stdout
     line = process.stdout.readline()
@@ -43,6 +34,19 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     process.stdin.close()
     assert process.wait(30) == 0
     process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with standing_in(tmp_path_factory.mktemp("rehearsal")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """A stand-in that enforces what IAM says."""
+    with standing_in(tmp_path_factory.mktemp("strict"), "--enforce-iam") as account:
+        yield account
 
 
 @pytest.fixture

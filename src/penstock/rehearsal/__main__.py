@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = arguments.state or Path(tempfile.mkdtemp(prefix="penstock-rehearsal-"))
     folder.mkdir(parents=True, exist_ok=True)
     cloud = Cloud(arguments.region, folder.resolve(), ScaledClock(arguments.scale))
+    cloud.enforces = arguments.enforce_iam
     stand_in = StandIn(cloud, arguments.port)
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,6 +60,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--state", type=Path, metavar="FOLDER", help="where logs and files are kept")
     add("--region", default="us-east-1", help="the region (default: %(default)s)")
     add("--scale", type=float, default=60.0, help="AWS's seconds in one (default: %(default)s)")
+    add("--enforce-iam", action="store_true", help="refuse what IAM's policies do not allow")
     add("--with-parent", action="store_true", help="stop when stdin is closed")
     return parser.parse_args(argv)
 

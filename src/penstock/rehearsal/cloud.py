@@ -20,6 +20,8 @@ from penstock.rehearsal.metrics import Metrics
 ACCOUNT = "123456789012"  # the account of moto's backends
 INSIDE = "penstock-rehearsal-inside"
 """Marks, in the User-Agent, calls that one service of the stand-in makes to another."""
+BEHALF = "penstock-rehearsal-on-behalf"
+"""Marks what CloudFormation calls as whoever deploys: it is held to that one's permissions."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,10 @@ class Cloud:
     secret_key: str = "rehearsal"  # noqa: S105  the dummy that the stand-in knows
     account: str = ACCOUNT
     url: str = ""
+    enforces: bool = False
+    """Whether what IAM's policies do not allow is refused."""
+    signing: threading.local = field(default_factory=threading.local)
+    """`key`: the access key of the request that this thread answers."""
     faults: Faults = field(default_factory=Faults)
     images: Images = field(default_factory=Images)
     metrics: Metrics = field(init=False)
@@ -50,22 +56,30 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client that speaks to the stand-in itself, as one service to another."""
+        return self._client(service, self.access_key, self.secret_key, INSIDE)
+
+    def client_of(self, access_key: str, secret_key: str, service: str) -> Any:
+        """Return a client with which CloudFormation acts for whoever has the key."""
+        return self._client(service, access_key, secret_key, BEHALF)
+
+    def _client(self, service: str, access_key: str, secret_key: str, mark: str) -> Any:
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = boto3.client(
+            name = f"{service} {access_key} {mark}"
+            if name not in self._clients:
+                self._clients[name] = boto3.client(
                     service,
                     region_name=self.region,
                     endpoint_url=self.url,
-                    aws_access_key_id=self.access_key,
-                    aws_secret_access_key=self.secret_key,
+                    aws_access_key_id=access_key,
+                    aws_secret_access_key=secret_key,
                     config=Config(
-                        user_agent_extra=INSIDE,
+                        user_agent_extra=mark,
                         retries={"max_attempts": 0},
                         max_pool_connections=50,
                         s3={"addressing_style": "path"},
                     ),
                 )
-            return self._clients[service]
+            return self._clients[name]
 
     def in_background(self, work: Callable[[], None], name: str) -> None:
         """Do `work` in a thread that does not keep the process alive."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from botocore.exceptions import UnknownServiceError
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -19,10 +20,11 @@ from werkzeug.wrappers import Request
 from penstock.rehearsal.addresses.directory import Directory
 from penstock.rehearsal.cloud import INSIDE, Cloud
 from penstock.rehearsal.control import Control
-from penstock.rehearsal.refusals import throttled
+from penstock.rehearsal.permissions.watch import Watch
+from penstock.rehearsal.refusals import AwsError, forbidden, throttled
 from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.runtime.routes import route
-from penstock.rehearsal.service import Answer, Service, json_refusal
+from penstock.rehearsal.service import Answer, Service, protocol_of, refusal_in
 
 SIGNED_AS = {
     "elasticloadbalancing": "elbv2",
@@ -30,6 +32,7 @@ SIGNED_AS = {
     "servicequotas": "service-quotas",
 }
 """Services that sign with another name than botocore's."""
+_SIGNER = re.compile(r"Credential=([^/]+)/")
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 
 
@@ -50,9 +53,10 @@ class Front:
         runtime: Runtime,
         control: Control,
         directory: Directory,
+        watch: Watch,
     ) -> None:
         self._cloud, self._runtime, self._control = cloud, runtime, control
-        self._directory = directory
+        self._directory, self._watch = directory, watch
         self._services = {service.name: service for service in services}
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -67,23 +71,44 @@ class Front:
             return _send(self._runtime.answer(asked, request), start_response)
         scope = _SCOPE.search(request.headers.get("Authorization", ""))
         service = SIGNED_AS.get(scope[1], scope[1]) if scope else ""
-        if refused := self._struck(service, request):
+        held = request.get_data(cache=True, parse_form_data=False)
+        if refused := self._refused(service, _again(environ, held)):
             return _send(refused, start_response)
-        if own := self._services.get(service):
-            environ["wsgi.input"] = io.BytesIO(request.get_data(cache=True, parse_form_data=False))
-            again = Request(environ)
-            if own.has(own.operation(again)):
-                return _send(own.answer(again), start_response)
-            environ["wsgi.input"].seek(0)
+        own = self._services.get(service)
+        again = _again(environ, held)
+        if own and own.has(own.operation(again)):
+            self._cloud.signing.key = _signer(request)
+            return _send(own.answer(again), start_response)
+        environ["wsgi.input"] = io.BytesIO(held)
         return self._moto(environ, start_response)  # type: ignore[no-any-return]
 
-    def _struck(self, service: str, request: Request) -> Answer | None:
-        if INSIDE in request.headers.get("User-Agent", ""):
+    def _refused(self, service: str, request: Request) -> Answer | None:
+        """Return why a client's request is not carried out: a fault, or what IAM says."""
+        if INSIDE in request.headers.get("User-Agent", "") or not service:
             return None
-        if not self._cloud.faults.take("throttling", service=service):
+        try:
+            protocol = protocol_of(service, request)
+        except UnknownServiceError:
             return None
-        own = self._services.get(service)
-        return own.refusal(throttled(), request) if own else json_refusal(throttled())
+        if self._cloud.faults.take("throttling", service=service):
+            return refusal_in(protocol, throttled(service))
+        if self._cloud.enforces:
+            try:
+                self._watch.check(service, request)
+            except AwsError as error:
+                return refusal_in(protocol, forbidden(service, protocol, error))
+        return None
+
+
+def _again(environ: dict[str, Any], held: bytes) -> Request:
+    environ["wsgi.input"] = io.BytesIO(held)
+    environ.pop("werkzeug.request", None)
+    return Request(environ)
+
+
+def _signer(request: Request) -> str:
+    found = _SIGNER.search(request.headers.get("Authorization", ""))
+    return found[1] if found else ""
 
 
 def listen(front: Front, port: int) -> BaseWSGIServer:

@@ -64,14 +64,7 @@ class Service:
 
     def refusal(self, error: AwsError, request: Request) -> Answer:
         """Write an error in the protocol of the request."""
-        if self._protocol(request) == "query":
-            body = (
-                f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code><Message>"
-                f"{escape(error.message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId>"
-                "</ErrorResponse>"
-            )
-            return Answer(error.status, {"Content-Type": "text/xml"}, body.encode())
-        return json_refusal(error)
+        return refusal_in(self._protocol(request), error)
 
     def _protocol(self, request: Request) -> str:
         """Return how the client speaks: a service may understand both."""
@@ -106,6 +99,30 @@ class Service:
             {str(key): str(value) for key, value in written["headers"].items()},
             body if isinstance(body, bytes) else body.encode(),
         )
+
+
+def protocol_of(service: str, request: Request) -> str:
+    """Return how a client speaks to a service that is known by botocore's name."""
+    model = get_service_model(service)
+    spoken = model.metadata.get("protocols", [model.protocol])
+    if "query" in spoken and "X-Amz-Target" not in request.headers:
+        return "query"
+    return next(str(each) for each in spoken if each in PROTOCOL_PARSERS)
+
+
+def refusal_in(protocol: str, error: AwsError) -> Answer:
+    """Write an error as a protocol does."""
+    told = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+    bodies = {
+        "query": "<ErrorResponse><Error><Type>Sender</Type>{}</Error><RequestId>{}</RequestId>"
+        "</ErrorResponse>",
+        "ec2": "<Response><Errors><Error>{}</Error></Errors><RequestID>{}</RequestID></Response>",
+        "rest-xml": "<Error>{}<RequestId>{}</RequestId></Error>",
+    }
+    if protocol not in bodies:
+        return json_refusal(error)
+    body = bodies[protocol].format(told, uuid.uuid4())
+    return Answer(error.status, {"Content-Type": "text/xml"}, body.encode())
 
 
 def json_refusal(error: AwsError, **headers: str) -> Answer:

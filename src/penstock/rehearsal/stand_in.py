@@ -19,6 +19,7 @@ from penstock.rehearsal.control import Control
 from penstock.rehearsal.figures import Figures
 from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.inventory import Inventory
+from penstock.rehearsal.permissions.watch import Simulation, Watch
 from penstock.rehearsal.pulse import Pulse
 from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.sagemaker.control_plane import ControlPlane
@@ -42,6 +43,7 @@ class StandIn:
         apis = RestApis(cloud, self._functions)
         directory = Directory(cloud, Balancer(cloud, yard), apis)
         control.add("GET", "addresses", directory.everything)
+        watch = Watch(cloud)
         services = (
             Service("application-autoscaling", scaling),
             Service("cloudwatch", Figures(cloud)),
@@ -49,12 +51,15 @@ class StandIn:
             Service("ecs", Services(cloud, yard, self._steering)),
             Service("elasticache", Caches(cloud)),
             Service("elbv2", TargetHealth(yard)),
+            Service("iam", Simulation(watch.principals)),
             Service("sagemaker", ControlPlane(cloud, self.estate)),
             Service(
                 "cloudformation", CloudFormation(cloud, self.deck, Execution(cloud, self.deck))
             ),
         )
-        front = Front(cloud, services, Runtime(cloud, self.estate), control, directory)
+        front = Front(
+            cloud, services, Runtime(cloud, self.estate, watch), control, directory, watch
+        )
         self._server = listen(front, port)
         cloud.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -7,6 +7,7 @@ from penstock.rehearsal.cloudformation.execution import Execution
 from penstock.rehearsal.cloudformation.planning import Planner
 from penstock.rehearsal.cloudformation.records import ChangeSet, Deck, Stack
 from penstock.rehearsal.cloudformation.template import flaw, parse
+from penstock.rehearsal.permissions.principals import Principals
 from penstock.rehearsal.refusals import AwsError
 
 Parameters = dict[str, Any]
@@ -17,7 +18,7 @@ class CloudFormation:
 
     def __init__(self, cloud: Cloud, deck: Deck, execution: Execution) -> None:
         self._cloud, self._deck, self._execution = cloud, deck, execution
-        self._planner = Planner(cloud)
+        self._planner, self._principals = Planner(cloud), Principals(cloud)
 
     def create_change_set(self, given: Parameters) -> Parameters:
         """Plan a change of a stack, or a new stack; nothing is changed yet."""
@@ -97,6 +98,7 @@ class CloudFormation:
                 raise flaw(f"Stack:{change_set.stack.id} is in {change_set.stack.status} state")
             change_set.execution = "EXECUTE_IN_PROGRESS"
             change_set.stack.disable_rollback = bool(given.get("DisableRollback"))
+            change_set.stack.caller = self._caller()
             self._execution.begin(change_set)
             for other in list(self._deck.change_sets.values()):
                 if other.stack is change_set.stack and other is not change_set:
@@ -131,6 +133,7 @@ class CloudFormation:
                 return {}
             if stack.status.endswith("IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
                 raise flaw(f"Stack [{stack.id}] cannot be deleted while in status {stack.status}")
+            stack.caller = self._caller()
             self._execution.begin_delete(stack, retain)
         for change_set in list(self._deck.change_sets.values()):
             if change_set.stack is stack:
@@ -295,6 +298,12 @@ class CloudFormation:
         if len(body) > 51_200:
             raise flaw("1 validation error detected: TemplateBody is longer than 51200")
         return str(body)
+
+    def _caller(self) -> tuple[str, str] | None:
+        if not self._cloud.enforces:
+            return None
+        principal = self._principals.of_key(self._cloud.signing.key)
+        return (self._cloud.signing.key, principal.secret) if principal else None
 
     def _begin_stack(self, name: str) -> Stack:
         arn = self._cloud.arn("cloudformation", f"stack/{name}/{unique(32)}")

@@ -40,7 +40,9 @@ class Scene:
     logical_id: str
 
     def client(self, service: str) -> Any:
-        """Return a client of a service in the rehearsed account."""
+        """Return a client of a service, of whoever deploys where permissions are enforced."""
+        if self.stack.caller is not None:
+            return self.cloud.client_of(*self.stack.caller, service)
         return self.cloud.client(service)
 
     def generate(self, length: int, *, lower: bool) -> str:

@@ -57,6 +57,8 @@ class Stack:
     outputs: list[dict[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     protected: bool = False
+    caller: tuple[str, str] | None = None
+    """Access key and secret of whoever deploys, where permissions are enforced."""
     disable_rollback: bool = False
     undone_not: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
     created: datetime = field(default_factory=now)

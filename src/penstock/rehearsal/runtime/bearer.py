@@ -22,8 +22,8 @@ UNSIGNED = {"X-Amz-Signature", "Version"}
 
 def check(
     authorization: str, secret_of: Callable[[str], str | None], now: datetime, region: str
-) -> None:
-    """Raise AccessDeniedException with the reason, unless the token is good."""
+) -> str:
+    """Return the access key that signed; raises AccessDeniedException unless it is good."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.startswith(PREFIX):
         raise _denied("Authorization must be `Bearer sagemaker-api-key-...`")
@@ -44,6 +44,7 @@ def check(
         raise _denied("The security token included in the request is invalid")
     if not hmac.compare_digest(_signature(given, scope, secret), given.get("X-Amz-Signature", "")):
         raise _denied("the signature of the token does not match")
+    return scope[0]
 
 
 def _check_time(given: dict[str, str], now: datetime) -> None:

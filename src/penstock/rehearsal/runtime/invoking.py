@@ -13,6 +13,8 @@ from werkzeug.wrappers import Request
 
 from penstock.rehearsal.cloud import Cloud, unique
 from penstock.rehearsal.copies import Copies
+from penstock.rehearsal.permissions.actions import Need
+from penstock.rehearsal.permissions.watch import Watch
 from penstock.rehearsal.refusals import AwsError
 from penstock.rehearsal.runtime import bearer, eventstream
 from penstock.rehearsal.runtime.openai import openai_refusal, quoted_refusal
@@ -52,8 +54,8 @@ class Goal:
 class Runtime:
     """Invocations, plain, streamed, asynchronous, and OpenAI's route."""
 
-    def __init__(self, cloud: Cloud, estate: Estate) -> None:
-        self._cloud, self._estate = cloud, estate
+    def __init__(self, cloud: Cloud, estate: Estate, watch: Watch) -> None:
+        self._cloud, self._estate, self._watch = cloud, estate, watch
 
     def answer(self, route: Route, request: Request) -> Answer:
         """Answer a request to the runtime."""
@@ -74,12 +76,13 @@ class Runtime:
             return json_refusal(error)
 
     def _openai(self, route: Route, request: Request) -> Answer:
-        bearer.check(
+        signer = bearer.check(
             request.headers.get("Authorization", ""),
             self.secret_of,
             datetime.now(UTC),
             self._cloud.region,
         )
+        self._require_bearer(signer, route.endpoint)
         if self._cloud.faults.take("throttling", service="sagemaker-runtime"):
             raise AwsError("ThrottlingException", "Rate exceeded", status=429)
         if route.path != "/v1/chat/completions":
@@ -279,10 +282,26 @@ class Runtime:
             raise AwsError(
                 "MissingAuthenticationTokenException", "Missing Authentication Token", status=403
             )
+        if self._cloud.enforces:
+            self._watch.check("sagemaker-runtime", request)
+
+    def _require_bearer(self, signer: str, endpoint: str) -> None:
+        wanted = (
+            Need("sagemaker:CallWithBearerToken", "*"),
+            Need("sagemaker:InvokeEndpoint", self._cloud.arn("sagemaker", f"endpoint/{endpoint}")),
+        )
+        if self._cloud.enforces and not self._watch.allows(signer, wanted):
+            raise AwsError(
+                "AccessDeniedException",
+                "the signer may not sagemaker:CallWithBearerToken, or not "
+                f"sagemaker:InvokeEndpoint on {endpoint}",
+                status=403,
+            )
 
     def secret_of(self, access_key: str) -> str | None:
-        """Return the secret of the rehearsal's own credentials; none for others."""
-        return self._cloud.secret_key if access_key == self._cloud.access_key else None
+        """Return the secret of an access key; none where nobody has it."""
+        principal = self._watch.principals.of_key(access_key)
+        return principal.secret if principal else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "AWS::S3::Bucket": (
         (
             "s3",
-            "CreateBucket DeleteBucket ListBucket GetObject PutObject DeleteObject "
+            "CreateBucket DeleteBucket ListBucket ListBucketVersions GetObject PutObject "
+            "DeleteObject DeleteObjectVersion "
             "GetBucketTagging PutBucketTagging PutEncryptionConfiguration "
             "PutBucketPublicAccessBlock PutBucketOwnershipControls PutLifecycleConfiguration",
             "STACK*",
@@ -150,9 +151,17 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         (
             "sagemaker",
             "CreateEndpoint UpdateEndpoint DeleteEndpoint DescribeEndpoint AddTags ListTags "
-            "DeleteTags UpdateEndpointWeightsAndCapacities InvokeEndpoint",
+            "DeleteTags UpdateEndpointWeightsAndCapacities InvokeEndpoint "
+            "InvokeEndpointWithResponseStream InvokeEndpointAsync",
             "endpoint/STACK*",
         ),
+        ("sagemaker", "ListInferenceComponents", "*"),
+        (
+            "logs",
+            "DescribeLogStreams GetLogEvents FilterLogEvents DeleteLogGroup",
+            "log-group:/aws/sagemaker/*",
+        ),
+        ("logs", "DescribeLogGroups", "log-group:*"),
     ),
     "AWS::SageMaker::EndpointConfig": (
         (

@@ -68,6 +68,7 @@ def _stacks(stack: str) -> Statement:
         for action in (
             *("CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack"),
             *("ContinueUpdateRollback", "GetTemplate", "GetTemplateSummary", "TagResource"),
+            *("ListChangeSets", "ListStackResources"),
         )
     ]
     return allow(described + changed, [_arn("cloudformation", f"stack/{stack}*")])
