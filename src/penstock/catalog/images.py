@@ -32,6 +32,11 @@ class Image:
         return f"{account}.dkr.ecr.{region}.{suffix}/{self.repository}:{self.tag}"
 
 
+def registries() -> frozenset[str]:
+    """The accounts that AWS serves its images from."""
+    return frozenset(json.loads(read_data("images"))["registries"].values())
+
+
 def image_of(engine: str) -> Image:
     """The image of `engine`.
 

@@ -54,6 +54,10 @@ COMMANDS = {
     "destroy": Entry(
         "penstock.cli.destroy", "Remove everything that `penstock deploy` made, after asking."
     ),
+    "doctor": Entry(
+        "penstock.cli.doctor",
+        "Say what is wrong with a deployment, or will be, how one knows, and what helps.",
+    ),
     "token": Entry(
         "penstock.cli.token", "Make a token that opens SageMaker's OpenAI route for a while."
     ),

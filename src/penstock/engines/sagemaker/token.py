@@ -104,7 +104,7 @@ def _snapshot(credentials: Credentials) -> tuple[ReadOnlyCredentials, int]:
     try:
         frozen = credentials.get_frozen_credentials()
         for _ in range(_TRIES):
-            left_s = _seconds_left(credentials)
+            left_s = seconds_left(credentials)
             before, frozen = frozen, credentials.get_frozen_credentials()
             if frozen == before:
                 break
@@ -115,7 +115,7 @@ def _snapshot(credentials: Credentials) -> tuple[ReadOnlyCredentials, int]:
         ) from error
 
 
-def _seconds_left(credentials: Credentials) -> int:
+def seconds_left(credentials: Credentials) -> int:
     """Return how long they last, as far as a token cares; botocore answers only yes or no."""
     needed: Callable[[int], bool] | None = getattr(credentials, "refresh_needed", None)
     if needed is None:

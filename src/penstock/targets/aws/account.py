@@ -62,6 +62,25 @@ class Account:
                 )
         return self._clients[service]
 
+    def credentials(self) -> Any:
+        """The credentials in use.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = self._session.get_credentials()
+        if found is None:
+            raise UserError("there are no AWS credentials", fix="Set AWS_PROFILE, or sign in.")
+        return found
+
+    def regions(self, service: str) -> frozenset[str]:
+        """The regions that have a service, as far as boto3 knows, of all partitions."""
+        return frozenset(
+            region
+            for partition in self._session.get_available_partitions()
+            for region in self._session.get_available_regions(service, partition)
+        )
+
     @property
     def identity(self) -> Identity:
         """Whose credentials these are.

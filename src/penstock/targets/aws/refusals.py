@@ -11,6 +11,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from penstock.ground.errors import CloudError, PenstockError, UserError
 
@@ -58,6 +59,12 @@ def aws_errors(whom: str) -> Iterator[None]:
         raise _refused(whom, error) from error
     except BotoCoreError as error:
         raise CloudError(f"{whom} cannot be reached", why=str(error)) from error
+    except ResponseParserError as error:
+        raise CloudError(
+            f"what answered is not {whom}",
+            why=str(error).partition("\n")[0],
+            fix="Look at proxies between, and at AWS_ENDPOINT_URL.",
+        ) from error
 
 
 def code_of(error: ClientError) -> str:

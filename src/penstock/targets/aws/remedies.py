@@ -5,7 +5,10 @@ matches wins, so what is more telling comes first.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from penstock.targets.aws.container_words import CONSEQUENCES, CONTAINER
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Remedy:
 
 QUOTA = "https://console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas"
 REMEDIES = (
+    *(Remedy(*row) for row in CONTAINER),
     Remedy(
         "gpu-memory",
         r"CUDA out of memory|OutOfMemoryError|No available memory for the cache blocks|"
@@ -126,6 +130,64 @@ REMEDIES = (
         "Run it again in a minute",
     ),
     Remedy(
+        "archive",
+        r"Failed to extract model data archive|not in gzip format|archive .{0,40}corrupt",
+        "The model's archive cannot be unpacked",
+        "It must be a .tar.gz with the files at its root: tar -czf model.tar.gz -C FOLDER .",
+    ),
+    Remedy(
+        "model-data",
+        r"Could not (?:find|access) model data",
+        "SageMaker cannot read the model's files",
+        "Check model.id, that the bucket is in the endpoint's region, and that the execution role "
+        "has s3:GetObject and s3:ListBucket there (and kms:Decrypt for an encrypted one)",
+    ),
+    Remedy(
+        "role",
+        r"Could not assume role|[Uu]nable to assume|cannot be assumed|role is invalid or cannot",
+        "SageMaker may not take the execution role",
+        "Let sagemaker.amazonaws.com sts:AssumeRole in its trust policy, and the deployer "
+        "iam:PassRole",
+    ),
+    Remedy(
+        "placement",
+        r"(?:not enough|[Ii]nsufficient|no) (?:hardware |compute )?"
+        r"(?:resources?|accelerators?|memory|capacity|instances?).{0,80}"
+        r"(?:to (?:host|place|deploy|run)|for (?:the )?inference component)|"
+        r"does not fit on (?:any|the) instance",
+        "A copy fits none of the endpoint's machines",
+        "Lower target.copy_memory_mib (the machine's own agent needs some), raise scale.max, or "
+        "take a larger machine",
+    ),
+    Remedy(
+        "asleep",
+        r"has no capacity to process this request",
+        "The component has no copy: it is scaled to zero, or none could be started",
+        "A request wakes it by the alarm NoCapacityInvocationFailures: see that there is one; the "
+        "gateway holds requests meanwhile",
+    ),
+    Remedy(
+        "network-interfaces",
+        r"NetworkInterfaceLimitExceeded|EC2 API .{0,40}denied|(?:subnet|security group) ID "
+        r".{0,40}does not exist",
+        "SageMaker cannot stand in the network that it was given",
+        "Check target.network, free addresses, and the execution role's ec2 permissions: "
+        "`penstock doctor` looks at all three",
+    ),
+    Remedy(
+        "kms",
+        r"KMS.{0,80}(?:AccessDenied|not authorized|disabled|invalid state)|KMSAccessDenied",
+        "The KMS key cannot be used",
+        "Allow the execution role kms:Decrypt and kms:GenerateDataKey in the key's policy",
+    ),
+    Remedy(
+        "clock",
+        r"RequestTimeTooSkewed|Signature expired|Signature not yet current",
+        "This machine's clock is wrong",
+        "Let it follow a time server: timedatectl set-ntp true",
+    ),
+    *(Remedy(*row) for row in CONSEQUENCES),
+    Remedy(
         "health-check",
         r"did not pass the ping health check",
         "The container did not answer GET /ping in time",
@@ -136,13 +198,17 @@ REMEDIES = (
 
 def remedy_for(text: str) -> Remedy | None:
     """The remedy for a failure that `text` tells of; none where nothing is known."""
+    return next(remedies_for(text), None)
+
+
+def remedies_for(text: str) -> Iterator[Remedy]:
+    """Every remedy for what `text` tells of, the most telling first."""
     for remedy in REMEDIES:
         if found := re.search(remedy.pattern, text, re.IGNORECASE):
-            group = found[1] if found.re.groups else ""
-            return Remedy(
+            group = next((each for each in found.groups() if each), "")
+            yield Remedy(
                 remedy.name,
                 remedy.pattern,
                 remedy.meaning.replace("{1}", group),
                 remedy.fix.replace("{1}", group),
             )
-    return None

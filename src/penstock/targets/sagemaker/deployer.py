@@ -25,6 +25,7 @@ from penstock.targets.aws.stack import DomainFacts, Emitted, Observed, Stack
 from penstock.targets.aws.stacks import Stacks
 from penstock.targets.front.scene import GatewayFiles
 from penstock.targets.sagemaker.attached import AttachedPart
+from penstock.targets.sagemaker.deployment import Deployment, resolve
 from penstock.targets.sagemaker.diagnosis import GROUPS, Diagnosis, last_part
 from penstock.targets.sagemaker.hosted import Hosting
 from penstock.targets.sagemaker.observing import read_domain
@@ -79,7 +80,7 @@ class Deployer:
         self.hosting = Hosting(account)
         self.logs, self.runtime = Logs(account), Runtime(account)
         self._diagnosis = Diagnosis(self.hosting, self.logs)
-        self._hub_cache, self._keep_wreck = hub_cache, keep_wreck
+        self.hub_cache, self._keep_wreck = hub_cache, keep_wreck
         self._gateway = gateway
         self._domain: DomainFacts | None = None
         self._stack_parts: tuple[StackPart, ...] = ()
@@ -140,13 +141,20 @@ class Deployer:
 
     def emitted(self) -> Emitted:
         """The templates, with what is known of the base stack now."""
-        observed = Observed(
+        return emit(self.manifest, self._observed(), self.hub_cache, self._gateway)
+
+    def resolved(self) -> Deployment:
+        """The manifest made definite, as the templates are made from it."""
+        self._domain = self._domain or read_domain(self.account, self.manifest)
+        return resolve(self.manifest, self._observed(), self.hub_cache)
+
+    def _observed(self) -> Observed:
+        return Observed(
             region=self.account.region,
             account=self.account.identity.account,
             domain=self._domain,
             base_outputs=self.outputs(self.names.base),
         )
-        return emit(self.manifest, observed, self._hub_cache, self._gateway)
 
     def outputs(self, stack: str) -> Mapping[str, str]:
         """The outputs of a stack; none where it does not stand."""
