@@ -17,6 +17,7 @@ from penstock.engines.profiles import PROFILES
 from penstock.ground.errors import UserError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
 from penstock.sizing.demand import DEFAULT_TTFT_MS, Demand
+from penstock.sizing.front import ENDPOINT_SERVICES, SIZES, TWO_GATEWAYS, ZONES, Front
 from penstock.sizing.memory import MAX_SEQUENCES, STEP_TOKENS, UTILIZATION, Layout
 from penstock.sizing.servers import SERVERS
 from penstock.sizing.serving import Load
@@ -105,6 +106,7 @@ def ask(manifest: Manifest, shape: ModelShape, wishes: Wishes) -> Demand:
         instances=target.instances,
         explore=wishes.explore,
         extrapolate=wishes.extrapolate,
+        front=front(manifest),
         server=SERVERS.get(manifest.engine_kind, SERVERS["vllm"]),
     )
 
@@ -114,6 +116,29 @@ def place(manifest: Manifest) -> str:
     if manifest.target.kind == "sagemaker":
         return f"sagemaker {manifest.target.mode or 'realtime'}"
     return "eks" if manifest.target.kind == "eks" else "ecs"
+
+
+def front(manifest: Manifest) -> Front:
+    """What the manifest puts before the machines; two gateways where it cannot say."""
+    if manifest.target.kind != "sagemaker":
+        return TWO_GATEWAYS
+    asked, network = manifest.front, manifest.target.network
+    gateway = asked.kind == "gateway"
+    own = network.own or (gateway and not network.subnets and not manifest.target.domain)
+    managed = asked.kind != "none" and asked.state == "managed"
+    vcpus = SIZES[asked.size]
+    return Front(
+        tasks=asked.tasks_min if gateway else 0,
+        vcpus=vcpus,
+        memory_gb=2 * vcpus,
+        balancers=int(gateway),
+        nat_gateways=int(own and network.egress == "nat"),
+        endpoints=ENDPOINT_SERVICES * ZONES if own and network.egress == "endpoints" else 0,
+        counters=int(managed),
+        database_acu=asked.database_min_acu if managed else 0,
+        firewalls=int(asked.kind != "none" and asked.waf),
+        function_gb=2 * vcpus if asked.kind == "rest" else 0,
+    )
 
 
 def _layout(manifest: Manifest) -> Layout:

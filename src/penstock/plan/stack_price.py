@@ -8,6 +8,7 @@ taken as true. Prices of parts are those of us-east-1 wherever the stack is; mac
 region's own price where the catalogue does.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,6 +208,7 @@ class _Till:
         if "FARGATE" not in details.get("RequiresCompatibilities", ()):
             return  # its machines are billed, not its tasks
         count = self._or_one(name, self._number(properties.get("DesiredCount", 1)))
+        count = max(count, self._least_tasks(name))
         cpu, memory = self._number(details.get("Cpu")), self._number(details.get("Memory"))
         if cpu is None or memory is None:
             self.unknown.append(name)
@@ -215,6 +217,16 @@ class _Till:
         prefix = "fargate-arm-" if arm else "fargate-"
         self._add(f"{name} vCPUs (Fargate)", prefix + "vcpu", count * cpu / 1024)
         self._add(f"{name} memory (Fargate)", prefix + "memory", count * memory / 1024)
+
+    def _least_tasks(self, service: str) -> float:
+        """The fewest tasks that scaling leaves a service."""
+        targets = (
+            each.get("Properties", {})
+            for each in self._resources.values()
+            if each["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget"
+        )
+        of_it = (each for each in targets if f'"{service}"' in json.dumps(each.get("ResourceId")))
+        return max((self._number(each.get("MinCapacity")) or 0 for each in of_it), default=0)
 
     def _add(self, title: str, part_name: str, quantity: float) -> None:
         if quantity <= 0:

@@ -1,8 +1,7 @@
 """The bill of a stack: the machines with GPUs, and every part around them.
 
-Around the GPUs stand two gateway tasks on Fargate (1 vCPU, 2 GB each) behind a load balancer, a
-NAT gateway, a small Valkey for the counters, and the weights in S3. On SageMaker, bytes in and out
-of the endpoint cost too (4 bytes a token); EKS has its control plane.
+Around the GPUs stand what the demand's `front` says, and the weights in S3. On SageMaker, bytes in
+and out of the endpoint cost too (4 bytes a token); EKS has its control plane.
 """
 
 from penstock.catalog.catalogue import HOME_REGION, Catalogue
@@ -10,15 +9,14 @@ from penstock.sizing.demand import Demand
 from penstock.sizing.precision import PRECISIONS, weights_bytes
 from penstock.sizing.price import HOURS_PER_MONTH, Bill, Item, Terms, mixed_price
 
-GATEWAY_TASKS, GATEWAY_VCPUS, GATEWAY_GB = 2, 1, 2
 _BYTES_PER_TOKEN = 4
-_COUNTERS_GB = 0.1
 
 
-def bill(name: str, place: str, machines: int, demand: Demand, catalogue: Catalogue) -> Bill:
-    """What `machines` of type `name` at `place` cost, with everything around them."""
-    items = [machine_item(name, place, machines, demand, catalogue)]
-    items += _around(place, demand, catalogue)
+def bill(
+    machine: Item, place: str, demand: Demand, catalogue: Catalogue, request_s: float
+) -> Bill:
+    """What `machine` at `place` costs, with everything around it; a request takes `request_s`."""
+    items = [machine, *_around(place, demand, catalogue, request_s)]
     return Bill(tuple(items), demand.hours_per_day)
 
 
@@ -54,27 +52,27 @@ def machine_item(
     return Item(name, machines, usd, dated, checked, stops, "; ".join(notes))
 
 
-def _around(place: str, demand: Demand, catalogue: Catalogue) -> list[Item]:
-    parts = catalogue.parts
+def _around(place: str, demand: Demand, catalogue: Catalogue, request_s: float) -> list[Item]:
     weights_gb = weights_bytes(demand.shape, PRECISIONS[demand.quantization]) / 1e9
     requests = demand.requests_per_minute * 60
-    tokens = demand.load.prompt + demand.load.output
-    wanted = [
-        ("gateway vCPUs (Fargate)", "fargate-vcpu", GATEWAY_TASKS * GATEWAY_VCPUS, False),
-        ("gateway memory (Fargate)", "fargate-memory", GATEWAY_TASKS * GATEWAY_GB, False),
-        ("load balancer", "alb", 1, False),
-        ("load balancer capacity", "alb-lcu", 1, False),
-        ("NAT gateway", "nat", 1, False),
-        ("counters (Valkey)", "valkey-serverless-data", _COUNTERS_GB, False),
-        ("weights in S3", "s3", weights_gb / HOURS_PER_MONTH, False),
-    ]
+    standing = list(demand.front.standing())
+    standing.append(("weights in S3", "s3", weights_gb / HOURS_PER_MONTH))
     if place == "eks":
-        wanted.append(("EKS control plane", "eks-cluster", 1, False))
+        standing.append(("EKS control plane", "eks-cluster", 1))
+    used = list(demand.front.by_use(requests, request_s))
     if place.startswith("sagemaker"):
-        gigabytes = requests * tokens * _BYTES_PER_TOKEN / 1e9
-        wanted.append(("endpoint data", "sagemaker-data", gigabytes, True))
-    found = [(title, parts[key], quantity, often) for title, key, quantity, often in wanted]
-    return [
-        Item(title, quantity, part.usd, part.dated, catalogue.is_checked(part.dated), often)
-        for title, part, quantity, often in found
+        tokens = demand.load.prompt + demand.load.output
+        used.append(
+            ("endpoint data", "sagemaker-data", requests * tokens * _BYTES_PER_TOKEN / 1e9)
+        )
+    return [_item(each, catalogue) for each in standing] + [
+        _item(each, catalogue, often=True) for each in used
     ]
+
+
+def _item(wanted: tuple[str, str, float], catalogue: Catalogue, *, often: bool = False) -> Item:
+    title, key, quantity = wanted
+    part = catalogue.parts[key]
+    monthly = key in ("waf-acl", "waf-rule")
+    usd = part.usd / HOURS_PER_MONTH if monthly else part.usd
+    return Item(title, quantity, usd, part.dated, catalogue.is_checked(part.dated), often)

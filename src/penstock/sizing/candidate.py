@@ -5,7 +5,7 @@ from math import ceil
 
 from penstock.catalog.catalogue import HOME_REGION, Catalogue
 from penstock.catalog.records import Gpu, Instance
-from penstock.sizing.billing import bill
+from penstock.sizing.billing import bill, machine_item
 from penstock.sizing.calibration import Calibration, Interval
 from penstock.sizing.demand import Demand
 from penstock.sizing.memory import Layout, MemoryUse, memory_use
@@ -221,7 +221,13 @@ def _candidate(option: Option, copy: Copy, machines: int, scales: Scales) -> Can
         ttft_ms_p95=bar("ttft_ms", steady.ttft_ms_p95),
         tpot_ms=bar("tpot_ms", steady.tpot_ms),
         steady=steady,
-        bill=bill(option.name, option.place, machines, demand, scales.catalogue),
+        bill=bill(
+            machine_item(option.name, option.place, machines, demand, scales.catalogue),
+            option.place,
+            demand,
+            scales.catalogue,
+            (steady.ttft_ms_p50 + (load.output - 1) * steady.tpot_ms) / 1e3,
+        ),
         notes=_notes(option, demand, served, scales.catalogue),
         extrapolated=copy.extrapolated,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from penstock.catalog.shape import ModelShape
+from penstock.sizing.front import TWO_GATEWAYS, Front
 from penstock.sizing.memory import Layout
 from penstock.sizing.precision import PRECISIONS, Precision
 from penstock.sizing.servers import SERVERS, Server
@@ -41,6 +42,7 @@ class Demand:
     explore: bool = False
     extrapolate: bool = False
     server: Server = SERVERS["vllm"]
+    front: Front = TWO_GATEWAYS
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
