@@ -77,12 +77,12 @@ class Faults:
             self._waiting.clear()
 
 
-def refuse_quota(instance_type: str, count: int) -> AwsError:
+def refuse_quota(instance_type: str, count: int, *, used: int = 0, most: int = 0) -> AwsError:
     """Return what SageMaker says when the account's quota is too small."""
     return AwsError(
         "ResourceLimitExceeded",
-        f"The account-level service limit '{instance_type} for endpoint usage' is 0 Instances, "
-        "with current utilization of 0 Instances and a request delta of "
+        f"The account-level service limit '{instance_type} for endpoint usage' is {most} "
+        f"Instances, with current utilization of {used} Instances and a request delta of "
         f"{count} Instances. Please use AWS Service Quotas to request an increase for this quota. "
         "If AWS Service Quotas is not available, contact AWS support to request an increase for "
         "this quota.",

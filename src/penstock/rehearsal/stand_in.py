@@ -21,6 +21,7 @@ from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.inventory import Inventory
 from penstock.rehearsal.permissions.watch import Simulation, Watch
 from penstock.rehearsal.pulse import Pulse
+from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.sagemaker.control_plane import ControlPlane
 from penstock.rehearsal.sagemaker.records import Estate
@@ -43,7 +44,8 @@ class StandIn:
         apis = RestApis(cloud, self._functions)
         directory = Directory(cloud, Balancer(cloud, yard), apis)
         control.add("GET", "addresses", directory.everything)
-        watch = Watch(cloud)
+        watch, quotas = Watch(cloud), Quotas(self.estate)
+        control.add("POST", "quotas", quotas.order)
         services = (
             Service("application-autoscaling", scaling),
             Service("cloudwatch", Figures(cloud)),
@@ -52,7 +54,8 @@ class StandIn:
             Service("elasticache", Caches(cloud)),
             Service("elbv2", TargetHealth(yard)),
             Service("iam", Simulation(watch.principals)),
-            Service("sagemaker", ControlPlane(cloud, self.estate)),
+            Service("sagemaker", ControlPlane(cloud, self.estate, quotas)),
+            Service("service-quotas", quotas),
             Service(
                 "cloudformation", CloudFormation(cloud, self.deck, Execution(cloud, self.deck))
             ),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.sagemaker.components import Components
 from penstock.rehearsal.sagemaker.endpoints import Endpoints
 from penstock.rehearsal.sagemaker.launching import Launcher
@@ -13,11 +14,11 @@ from penstock.rehearsal.sagemaker.records import Estate
 class ControlPlane:
     """Finds the part that has an operation; what none has goes to moto."""
 
-    def __init__(self, cloud: Cloud, estate: Estate) -> None:
+    def __init__(self, cloud: Cloud, estate: Estate, quotas: Quotas) -> None:
         launcher = Launcher(cloud)
         self._parts = (
             Models(cloud, estate),
-            Endpoints(cloud, estate, launcher),
+            Endpoints(cloud, estate, launcher, quotas),
             Components(cloud, estate, launcher),
         )
 

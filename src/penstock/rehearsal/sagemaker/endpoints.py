@@ -5,6 +5,7 @@ from typing import Any
 from penstock.rehearsal.cloud import Cloud, now
 from penstock.rehearsal.copies import Copies
 from penstock.rehearsal.faults import refuse_quota
+from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.refusals import invalid
 from penstock.rehearsal.sagemaker.baking import bake
 from penstock.rehearsal.sagemaker.launching import Launcher, LaunchFailed, Place
@@ -18,8 +19,9 @@ Parameters = dict[str, Any]
 class Endpoints:
     """The operations on endpoints."""
 
-    def __init__(self, cloud: Cloud, estate: Estate, launcher: Launcher) -> None:
+    def __init__(self, cloud: Cloud, estate: Estate, launcher: Launcher, quotas: Quotas) -> None:
         self._cloud, self._estate, self._launcher = cloud, estate, launcher
+        self._quotas = quotas
 
     def create_endpoint(self, given: Parameters) -> Parameters:
         """Begin to create an endpoint; it is `InService` or `Failed` later."""
@@ -133,6 +135,9 @@ class Endpoints:
             raise refuse_quota(
                 variant.get("InstanceType", "?"), variant.get("InitialInstanceCount", 1)
             )
+        for each in config.variants:
+            if kind := each.get("InstanceType"):
+                self._quotas.check(kind, int(each.get("InitialInstanceCount", 1)), name)
 
     def _bring_up(self, endpoint: Endpoint, config: EndpointConfig) -> None:
         variants: dict[str, Variant] = {}
