@@ -21,9 +21,9 @@ from penstock.rehearsal.functions.running import Functions
 from penstock.rehearsal.inventory import Inventory
 from penstock.rehearsal.permissions.watch import Simulation, Watch
 from penstock.rehearsal.pulse import Pulse
-from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.runtime.invoking import Runtime
 from penstock.rehearsal.sagemaker.control_plane import ControlPlane
+from penstock.rehearsal.sagemaker.quotas import Quotas
 from penstock.rehearsal.sagemaker.records import Estate
 from penstock.rehearsal.scaling import Scaling
 from penstock.rehearsal.server import Front, listen

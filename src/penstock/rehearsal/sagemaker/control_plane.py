@@ -3,11 +3,11 @@
 from typing import Any
 
 from penstock.rehearsal.cloud import Cloud
-from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.sagemaker.components import Components
 from penstock.rehearsal.sagemaker.endpoints import Endpoints
 from penstock.rehearsal.sagemaker.launching import Launcher
 from penstock.rehearsal.sagemaker.models import Models
+from penstock.rehearsal.sagemaker.quotas import Quotas
 from penstock.rehearsal.sagemaker.records import Estate
 
 

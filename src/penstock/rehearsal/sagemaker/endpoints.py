@@ -5,11 +5,11 @@ from typing import Any
 from penstock.rehearsal.cloud import Cloud, now
 from penstock.rehearsal.copies import Copies
 from penstock.rehearsal.faults import refuse_quota
-from penstock.rehearsal.quotas import Quotas
 from penstock.rehearsal.refusals import invalid
 from penstock.rehearsal.sagemaker.baking import bake
 from penstock.rehearsal.sagemaker.launching import Launcher, LaunchFailed, Place
 from penstock.rehearsal.sagemaker.models import tag
+from penstock.rehearsal.sagemaker.quotas import Quotas
 from penstock.rehearsal.sagemaker.records import Endpoint, EndpointConfig, Estate, Variant
 
 DELETE_S, RESIZE_S = 30.0, 60.0
