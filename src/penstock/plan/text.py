@@ -105,7 +105,7 @@ def _cost(best: Candidate, report: Report) -> Iterator[str]:
     note = f" ({machine.note})" if machine.note else ""
     yield _row(
         "",
-        f"machines {bill.month(machine):,.0f}{note}, gateway and network {rest:,.0f} USD/month",
+        f"machines {bill.month(machine):,.0f}{note}, everything else {rest:,.0f} USD/month",
     )
 
 
