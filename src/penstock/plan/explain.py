@@ -8,7 +8,7 @@ from penstock.plan.report import Report
 from penstock.sizing.calibration import kind_of
 from penstock.sizing.candidate import Candidate
 from penstock.sizing.precision import compute_tflops, weight_bits
-from penstock.sizing.speed import decode_step_ms, prefill_ms
+from penstock.sizing.speed import arrival_ms, decode_step_ms, prefill_ms
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -60,7 +60,10 @@ def _speed(best: Candidate, report: Report) -> Iterator[str]:
         f"{efficiency.compute[kind]:.0%} [{_source(gpu.dated, report)}]"
     )
     prompt = prefill_ms(served, efficiency, load.prompt)
-    yield f"a prompt of {load.prompt:g} tokens on an idle engine: {prompt:,.1f} ms"
+    yield (
+        f"a prompt of {load.prompt:g} tokens on an idle engine: {prompt:,.1f} ms; what a request "
+        f"takes beside it, HTTP among it: {arrival_ms(served, efficiency):,.1f} ms"
+    )
     running = max(best.steady.running, 1)
     step = decode_step_ms(served, efficiency, running, load.context)
     yield (
@@ -70,7 +73,7 @@ def _speed(best: Candidate, report: Report) -> Iterator[str]:
     distance = report.calibration.distance(served, load)
     bars = report.calibration.bars[kind_of(served)]
     yield (
-        f"bars: 90 % of runs that were left out lie within x{exp(bars['tokens_per_s']):.2f} "
+        f"bars: 90 % of sources that were left out lie within x{exp(bars['tokens_per_s']):.2f} "
         f"in throughput; widened for a distance of {distance:.2f} to the nearest measurement "
         f"[fitted {report.calibration.fitted_on}, `make plan-accuracy`]"
     )
