@@ -13,6 +13,7 @@ from penstock.cli.planning import hub_cache
 from penstock.manifest.loader import load as load_manifest
 from penstock.plan.carrying_out import carry_out, settle
 from penstock.plan.steps import to_deploy
+from penstock.targets.doctor.cloud import require_role
 from penstock.wiring.deploying import open_deployer
 
 NoRollback = Annotated[
@@ -42,6 +43,8 @@ def command(
             found = difference_of(deployer, steps)
             if not as_json:
                 show(found)
+            if not found.is_empty:
+                require_role(deployer, tell)
             if not found.is_empty and not ask("Deploy this?", yes=yes):
                 note("Nothing was changed.")
                 return ExitCode.FAILED

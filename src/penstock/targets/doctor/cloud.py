@@ -1,11 +1,13 @@
 """All families of checks of one deployment to SageMaker, put together."""
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from penstock.catalog.catalogue import load as load_catalogue
-from penstock.ground.errors import UserError
+from penstock.ground.errors import CloudError, UserError
 from penstock.manifest.references import parse
+from penstock.plan.carrying_out import Tell
 from penstock.plan.question import find_shape
 from penstock.targets.aws.account import Account
 from penstock.targets.aws.deployer_policy import deployer_policy
@@ -22,7 +24,7 @@ from penstock.targets.doctor import (
     sizes,
     wreck,
 )
-from penstock.targets.doctor.finding import Family, Finding, bad, good
+from penstock.targets.doctor.finding import Family, Finding, Verdict, bad, examine, good
 from penstock.targets.sagemaker.base import execution_statements
 from penstock.targets.sagemaker.deployer import Deployer
 from penstock.targets.sagemaker.deployment import Deployment
@@ -102,6 +104,11 @@ class Patient:
         wanted = [self._definite(each) for each in execution_statements(found, None)]
         facts = permissions.simulate(self.account, role, wanted)
         yield from permissions.check(facts, "permissions.execution", "the execution role")
+
+    @property
+    def has_own_role(self) -> bool:
+        """Whether the execution role is somebody else's: the manifest's, or a domain's."""
+        return bool(self.manifest.target.role or self.manifest.target.domain)
 
     def _existing_role(self) -> str | None:
         domain = self._domain
@@ -218,17 +225,33 @@ class Patient:
         yield from alarms.check(facts)
 
 
+def require_role(deployer: Deployer, tell: Tell) -> None:
+    """See that an execution role that exists already can run the containers.
+
+    Raises:
+        CloudError: it cannot, with the policy that it lacks.
+    """
+    patient = Patient(deployer)
+    if not patient.has_own_role:
+        return
+    for finding in examine({"permissions.execution": patient.execution_permissions}):
+        if finding.verdict is Verdict.UNKNOWN:
+            tell(f"the execution role was not looked at: {finding.says}: {finding.evidence}")
+        elif finding.verdict is Verdict.FAILED:
+            policy = f"\n{json.dumps(finding.policy, indent=2)}\n" if finding.policy else ""
+            raise CloudError(finding.says, why=finding.evidence, fix=f"{finding.fix}{policy}")
+
+
 def _statements(policy: Mapping[str, object]) -> list[Statement]:
     found = policy["Statement"]
     return list(found) if isinstance(found, list) else []
 
 
 def _named(arn: str, account: str, region: str) -> str:
-    """An ARN of this account that a pattern is meant for."""
+    """A pattern of ARNs, for this account and region."""
     parts = arn.split(":", 5)
     if len(parts) < 6:
         return arn
     parts[3] = region if parts[3] == "*" else parts[3]
     parts[4] = account if parts[4] == "*" else parts[4]
-    parts[5] = parts[5].replace("*", "examined") if parts[5] != "*" else parts[5]
     return ":".join(parts)

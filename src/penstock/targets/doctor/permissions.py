@@ -1,7 +1,7 @@
 """Whether a role or user may do what it has to, asked of IAM's simulator; nothing is altered."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -55,6 +55,7 @@ def simulate(account: Account, who: str, statements: Sequence[Statement]) -> Fac
     asked = 0
     for statement in statements:
         actions, resources = _texts(statement, "Action"), _texts(statement, "Resource")
+        examples = {example_of(each): each for each in resources}
         asked += len(actions)
         for start in range(0, len(actions), _AT_ONCE):
             given: dict[str, Any] = {
@@ -63,9 +64,16 @@ def simulate(account: Account, who: str, statements: Sequence[Statement]) -> Fac
                 "ContextEntries": list(_context(statement)),
             }
             if resources != ["*"]:
-                given["ResourceArns"] = resources
-            denied |= dict.fromkeys(_denied(account, given))
+                given["ResourceArns"] = list(examples)
+            for each in _denied(account, given):
+                meant = examples.get(each.resource, each.resource)
+                denied[replace(each, resource=meant)] = None
     return Facts(who, asked, tuple(denied))
+
+
+def example_of(arn: str) -> str:
+    """An ARN that a pattern is meant for: the simulator asks of things, not of patterns."""
+    return arn if arn == "*" else arn.replace("*", "examined")
 
 
 def _denied(account: Account, given: Mapping[str, Any]) -> Iterator[Denied]:

@@ -66,8 +66,10 @@ def door(scene: Scene) -> Door:
 
 
 def idle_s(manifest: Manifest) -> int:
-    """How long a connection may be silent: as long as a request may take."""
-    return min(int(manifest.gateway.request_timeout_s), MOST_IDLE_S - SPARE_S)
+    """How long a connection may be silent: as long as a request may be held, and then take."""
+    held_s = manifest.scale.wake.timeout_s if manifest.scale.min == 0 else 0
+    longest_s = int(manifest.gateway.request_timeout_s + held_s)
+    return min(longest_s, MOST_IDLE_S - SPARE_S)
 
 
 def keep_alive_s(manifest: Manifest) -> int:

@@ -32,6 +32,8 @@ def _may_ask(deployment: Deployment) -> tuple[Statement, ...]:
     seen = ["sagemaker:DescribeEndpoint"]
     if deployment.mode == "components":
         seen.append("sagemaker:DescribeInferenceComponent")
+        if deployment.manifest.scale.wake.by == "copies":
+            seen.append("sagemaker:UpdateInferenceComponentRuntimeConfig")
     return (
         allow([*invoked, *seen], places),
         allow(["sagemaker:CallWithBearerToken"], ["*"]),
