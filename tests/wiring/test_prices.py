@@ -1,8 +1,15 @@
 """Prices of tokens and hours, from the manifest to the gateway's settings."""
 
-import pytest
+import json
+from pathlib import Path
+from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from penstock.cli.app import app
 from penstock.gateway.settings import EngineSettings, ModelSettings
+from penstock.ground.errors import UserError
 from penstock.manifest.tenancy import Price as Given
 from penstock.registry.hours import HourPrice
 from penstock.registry.records import Price
@@ -34,3 +41,45 @@ def test_engines_are_charged_by_the_hour_under_the_model_they_serve() -> None:
         HourPrice("e2", "base", 1_210_000_000),
     )
     assert hour_prices(with_hours(engines, None), models) == ()
+
+
+def a_plan(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """What `penstock plan --json` says of an 8B model under some load."""
+    manifest = folder / "penstock.yaml"
+    manifest.write_text(
+        "model: {id: meta-llama/Llama-3.1-8B-Instruct, context: 8192}\n"
+        "load: {requests_per_minute: 300, prompt_tokens: 800, output_tokens: 200}\n"
+        "target: {kind: sagemaker, region: us-east-1}\n"
+    )
+    done = CliRunner().invoke(app, ["plan", "--json", str(manifest)])
+    assert done.exit_code == 0, done.output
+    file = folder / "plan.json"
+    file.write_text(done.stdout)
+    return file, json.loads(done.stdout)["cheapest"]
+
+
+def test_a_plan_gives_the_price_of_an_hour_and_of_its_tokens(tmp_path: Path) -> None:
+    file, option = a_plan(tmp_path)
+    engines = option["machines"] * option["copies_per_machine"]
+    requests = option["sustainable_requests_per_minute"]["estimate"]
+    price = price_of(Given(plan=str(file)))
+    hour = price.cost(round(requests * 60 * 800), 0, round(requests * 60 * 200))
+    assert hour == pytest.approx(option["usd_per_hour"] * 1e9, rel=1e-4)
+    (engine,) = with_hours((EngineSettings("e1", "http://x"),), Given(plan=str(file)))
+    assert engine.usd_per_hour == pytest.approx(option["usd_per_hour"] / engines)
+
+
+def test_what_is_given_goes_before_the_plan(tmp_path: Path) -> None:
+    file, _ = a_plan(tmp_path)
+    own = Given(plan=str(file), usd_per_hour=1.21, tokens_per_second=2400)
+    assert price_of(own) == price_of(Given(usd_per_hour=1.21, tokens_per_second=2400))
+    assert price_of(Given(plan=str(file), prompt=0.5)).prompt == 500_000
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"cheapest": null, "load": {}}', None])
+def test_a_file_that_is_no_plan_is_told(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "plan.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match="gives no price"):
+        price_of(Given(plan=str(file)))

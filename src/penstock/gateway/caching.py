@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from penstock.chat.continuation import MARK_BYTES
 from penstock.engines.conduit.framing import framed
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Answer, Client
-from penstock.gateway.cache_header import Wish, wish_of
+from penstock.gateway.cache_header import NAME, Wish, wish_of
 from penstock.gateway.charges import Charge
 from penstock.gateway.faults import fault_of
 from penstock.gateway.fields import ChatRequest, CompletionRequest
@@ -57,6 +57,7 @@ class Caching(Collector):
         """`versions` tells by model what else than its name says which weights answer."""
         self._settings, self.store, self._wall = settings, store, wall
         self._versions, self._secret, self._meters = versions, secret, meters
+        self._always = "*" in settings.models
         self._shelf = Shelf(store, settings.max_answer_bytes, wall)
         self.counts: dict[tuple[str, str, str], int] = {}
 
@@ -82,6 +83,12 @@ class Caching(Collector):
         """Background: let go of the store."""
         await self.store.close()
 
+    def concerns(self, client: Client, model: str) -> bool:
+        """Whether a request may take part: `answer` has nothing to do with all others."""
+        if self._always or model in self._settings.models:
+            return True
+        return any([name == NAME for name, _ in client.headers])  # noqa: C419  a third the time
+
     def answer(
         self, client: Client, charge: Charge, asked: tuple[bytes, Asked, bytes], proceed: Proceed
     ) -> Answer:
@@ -95,7 +102,7 @@ class Caching(Collector):
         settings = self._settings
         wish = wish_of(client.headers, settings.ttl_s, settings.max_ttl_s)
         model = charge.route.model
-        if wish.off or not (wish.asked or model in settings.models or "*" in settings.models):
+        if wish.off or not (wish.asked or self._always or model in settings.models):
             return proceed(client)
         key = self._key(charge, asked, wish)
         if key is None:

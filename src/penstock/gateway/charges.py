@@ -15,13 +15,12 @@ from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
-from penstock.gateway.overspending import Bill, over_budget
+from penstock.gateway.overspending import Bill, over_budget, worst_of
 from penstock.gateway.passage import NOTHING, Usage
 from penstock.gateway.ratios import Ratios
 from penstock.gateway.refusals import limit_reached
 from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
-from penstock.ground.errors import RequestError
 from penstock.registry.clerk import Clerk
 from penstock.registry.counters.slices import Empty
 from penstock.registry.entries import KINDS, OUTCOMES
@@ -155,11 +154,12 @@ class Charges:
         self, caller: Caller, route: Route, demand: Demand, now_s: float
     ) -> tuple[Take, ...]:
         takes: list[Take] = []
+        used_s, worst = self.clock(), worst_of(route, demand)
         try:
             for purses in caller.purses:
                 for purse in purses.current(now_s):
-                    takes.append(self.take(purse, route, demand))
-                    purse.used_s = self.clock()
+                    takes.append(self._take(purse, worst, route, demand))
+                    purse.used_s = used_s
         except BaseException:
             put_back(takes)
             raise
@@ -167,24 +167,16 @@ class Charges:
 
     def take(self, purse: Purse, route: Route, demand: Demand) -> Take:
         """Reserve the worst case of `demand`; raises as `open` does."""
-        if not demand.is_bounded:
-            raise RequestError(
-                "`max_tokens` is missing",
-                why="there is a budget, and the longest answer of this model is not known",
-                fix="Send `max_tokens`.",
-                param="max_tokens",
-                code="missing_parameter",
-            )
-        if purse.is_usd:
-            amount = (route.ceiling or route.price).worst(demand.prompt, demand.completion)
-        else:
-            amount = demand.prompt + demand.completion
+        return self._take(purse, worst_of(route, demand), route, demand)
+
+    def _take(self, purse: Purse, worst: tuple[int, int], route: Route, demand: Demand) -> Take:
+        amount = worst[purse.is_usd]
         if not purse.take(amount):
             bill = Bill(purse, amount, route, demand)
             if amount > purse.cap or self.clock() < purse.refused_until_s:
                 raise over_budget(bill, self.wall())
             raise Short(bill)
-        if purse.is_low(amount) and self.clerk is not None:
+        if purse.free < 8 * amount and purse.is_low(amount) and self.clerk is not None:
             self.clerk.ask_for(purse, amount)
         return Take(purse, amount)
 

@@ -153,7 +153,7 @@ class Front:
             audit = self._charges.witnessed
             if audit is not None:
                 client = audit.begin(client, charge, path, body)
-            if self._cache is not None:
+            if self._cache is not None and self._cache.concerns(client, route.model):
                 go = partial(self._go, path=path, charge=charge, request=request, body=body)
                 return self._cache.answer(client, charge, (path, request, body), go)
             return self._go(client, path, charge, request, body)

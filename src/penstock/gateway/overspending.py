@@ -1,10 +1,10 @@
-"""What a client is told whose budget does not reach."""
+"""What a request may take of a budget, and what its client is told where that is too much."""
 
 from typing import NamedTuple
 
 from penstock.gateway.admission import Route
 from penstock.gateway.demand import Demand
-from penstock.ground.errors import BudgetExceeded
+from penstock.ground.errors import BudgetExceeded, RequestError
 from penstock.registry.purse import Purse, window_ends_s
 
 
@@ -47,3 +47,21 @@ def over_budget(bill: Bill, now_s: float) -> BudgetExceeded:
         retry_after_s=window_ends_s(lease.window) - now_s,
         limit=f"budget in {lease.unit} for {lease.window} ({lease.scope})",
     )
+
+
+def worst_of(route: Route, demand: Demand) -> tuple[int, int]:
+    """Return the most a request can take, in tokens and in nano-dollars.
+
+    Raises:
+        RequestError: that is not known.
+    """
+    if not demand.is_bounded:
+        raise RequestError(
+            "`max_tokens` is missing",
+            why="there is a budget, and the longest answer of this model is not known",
+            fix="Send `max_tokens`.",
+            param="max_tokens",
+            code="missing_parameter",
+        )
+    prompt, completion = demand.prompt, demand.completion
+    return prompt + completion, (route.ceiling or route.price).worst(prompt, completion)

@@ -65,12 +65,14 @@ def check_prices(manifest: Manifest) -> Iterator[Flaw]:
     """Prices that would have no effect."""
     for name, price in manifest.prices.items():
         path: Path = ("prices", name)
-        if price.usd_per_hour and name in manifest.adapters:
-            what = f"prices.{name}.usd_per_hour has no effect: an adapter has no engine of its own"
-            yield Flaw((*path, "usd_per_hour"), what, "Give it to the model.")
+        hour = "usd_per_hour" if price.usd_per_hour else "plan"
+        if name in manifest.adapters and getattr(price, hour):
+            what = f"prices.{name}.{hour} has no effect: an adapter has no engine of its own"
+            yield Flaw((*path, hour), what, "Give it to the model.")
         if price.tokens_per_second is None:
             continue
-        reason = "no usd_per_hour to share among tokens" if not price.usd_per_hour else ""
+        has_hour = price.usd_per_hour or price.plan
+        reason = "" if has_hour else "no usd_per_hour to share among tokens"
         reason = "tokens have prices" if price.prompt or price.completion else reason
         if reason:
             what = f"prices.{name}.tokens_per_second has no effect: {reason}"

@@ -68,6 +68,9 @@ class Price(Section):
     tokens_per_second: float | None = Field(default=None, gt=0, examples=[2400])
     """Tokens, prompt and answer together, that one engine computes a second under full load. With
     `usd_per_hour` and without prices of tokens, each costs their share of the hour."""
+    plan: str | None = Field(default=None, examples=["plan.json"])
+    """File with the answer of `penstock plan --json`: `usd_per_hour` and `tokens_per_second` are
+    its cheapest option's, where they are not given."""
 
 
 class Limit(Section):

@@ -39,6 +39,7 @@ _FREE, _OPEN, _COUNTED, _SETTLED = 0, 1, 2, 3
 _ADMIT = struct.Struct("<BBBI3QdH")
 # While it runs: engine number, events passed on, ttft.
 _RUN = struct.Struct("<HIf")
+_BEGIN = struct.Struct("<BBBI3QdHHIf")
 # At its end: outcome, estimated, prompt, cached, completion, cost, total_ms.
 _END = struct.Struct("<BBIIIQf")
 _ADMIT_AT = 1
@@ -170,7 +171,7 @@ class SlotFile(SlotView):
         size = len(text)
         if size > MAX_TEXT:
             text, size = text[:MAX_TEXT], MAX_TEXT
-        _ADMIT.pack_into(
+        _BEGIN.pack_into(
             buffer,
             at + _ADMIT_AT,
             kind,
@@ -182,8 +183,10 @@ class SlotFile(SlotView):
             price.completion,
             admitted_s,
             size,
+            NO_ENGINE,
+            0,
+            0.0,
         )
-        _RUN.pack_into(buffer, at + _RUN_AT, NO_ENGINE, 0, 0.0)
         buffer[at + _TEXT_AT : at + _TEXT_AT + size] = text
         buffer[at] = _OPEN
         return at

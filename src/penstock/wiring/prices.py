@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from penstock.gateway.settings import EngineSettings, ModelSettings
     from penstock.manifest import tenancy as manifest
@@ -18,16 +19,63 @@ def price_of(given: manifest.Price) -> Price:
 
     Where only an hour has a price, a token costs `usd_per_hour / (3600 * tokens_per_second)`:
     under full load, the hour's tokens pay for the hour.
+
+    Raises:
+        UserError: the plan that is named cannot be used.
     """
     import msgspec
 
     from penstock.registry.records import Price
 
     prompt, completion = given.prompt, given.completion
-    if given.usd_per_hour and given.tokens_per_second and not (prompt or completion):
-        prompt = completion = given.usd_per_hour * 1e6 / (3600 * given.tokens_per_second)
+    engine = _engine_of(given)
+    if engine.usd_per_hour and engine.tokens_per_second and not (prompt or completion):
+        prompt = completion = engine.usd_per_hour * 1e6 / (3600 * engine.tokens_per_second)
     price = Price.per_million(prompt, given.cached, completion)
     return msgspec.structs.replace(price, from_cache=given.from_cache)
+
+
+class _Engine(NamedTuple):
+    """What an hour of one engine costs, and what it computes under full load."""
+
+    usd_per_hour: float | None
+    tokens_per_second: float | None
+
+
+def _engine_of(given: manifest.Price) -> _Engine:
+    if given.plan is None:
+        return _Engine(given.usd_per_hour, given.tokens_per_second)
+    from pathlib import Path
+
+    planned = _planned(Path(given.plan))
+    return _Engine(
+        given.usd_per_hour or planned.usd_per_hour,
+        given.tokens_per_second or planned.tokens_per_second,
+    )
+
+
+def _planned(path: Path) -> _Engine:
+    """Return what a plan says of one engine: its share of the bill, and what it sustains."""
+    import json
+
+    from penstock.ground.errors import UserError
+
+    try:
+        plan = json.loads(path.read_text("utf-8"))
+        option, load = plan["cheapest"], plan["load"]
+        engines = option["machines"] * option["copies_per_machine"]
+        requests = option["sustainable_requests_per_minute"]["estimate"]
+        tokens = requests * (load["prompt_tokens"] + load["output_tokens"]) / 60
+        return _Engine(option["usd_per_hour"] / engines, tokens / engines)
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        why = "it is not a plan that serves the load, as `penstock plan --json` prints one"
+    raise UserError(
+        f"the plan {path} gives no price",
+        why=why,
+        fix=f"Make it: penstock plan --json > {path}",
+    )
 
 
 def with_hours(
@@ -36,7 +84,7 @@ def with_hours(
     """Return the engines of one model with what an hour of each costs."""
     import msgspec
 
-    usd = (given.usd_per_hour or 0.0) if given else 0.0
+    usd = (_engine_of(given).usd_per_hour or 0.0) if given else 0.0
     return tuple(msgspec.structs.replace(engine, usd_per_hour=usd) for engine in engines)
 
 
