@@ -17,6 +17,7 @@ class Copies:
         folder.mkdir(parents=True, exist_ok=True)
         self.logs: list[Path] = []
         """What every engine of it wrote, also those that have ended."""
+        self.image, self.environment = "", dict[str, str]()
         self.adapters: dict[str, Path] = {}
         self.in_flight = 0
         self._engines: list[EngineProcess] = []

@@ -13,6 +13,8 @@ from werkzeug.wrappers import Request
 
 from penstock.rehearsal.cloud import Cloud, unique
 from penstock.rehearsal.copies import Copies
+from penstock.rehearsal.dialects.containers import kind_of
+from penstock.rehearsal.dialects.wire import JSON, Asked, Unreadable, ask, say, say_streamed
 from penstock.rehearsal.permissions.actions import Need
 from penstock.rehearsal.permissions.watch import Watch
 from penstock.rehearsal.refusals import AwsError
@@ -26,7 +28,7 @@ NAMESPACE = "AWS/SageMaker"
 COMPONENT_HEADER = "X-Amzn-SageMaker-Inference-Component"
 VARIANT_HEADER = "X-Amzn-SageMaker-Target-Variant"
 MOST_BYTES = 25 * 2**20
-CHUNK = 65536
+CHUNK, UNREADABLE = 65536, 422
 ASYNC_POLL_S = 10.0
 NO_CAPACITY = (
     "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
@@ -129,8 +131,12 @@ class Runtime:
         if goal.adapter:
             sent["X-Amzn-SageMaker-Adapter-Identifier"] = goal.adapter
         try:
-            connection.request("POST", path, body, sent)
+            asked = self._asked(goal, path, body)
+            connection.request("POST", asked.path, asked.body, sent)
             answer = connection.getresponse()
+        except Unreadable as error:
+            connection.close()
+            return self._model_error(goal, begin, UNREADABLE, str(error).encode(), path)
         except OSError as error:
             connection.close()
             self._over(goal, begin, 503)
@@ -138,10 +144,23 @@ class Runtime:
                 "InternalServerException", f"the container is gone: {error}", status=503
             ) from error
         if answer.status >= 400:
-            return self._model_error(goal, begin, answer, path)
+            said = answer.read()
+            connection.close()
+            return self._model_error(goal, begin, answer.status, said, path)
         kind = answer.getheader("Content-Type") or "application/json"
         chunks = self._carry(goal, begin, answer, connection)
+        if asked.streams:
+            told = {"Content-Type": asked.content_type, **headers}
+            return Answer(200, told, say_streamed(asked, chunks))
+        if asked.dialect:
+            return Answer(200, {"Content-Type": JSON, **headers}, say(asked, b"".join(chunks)))
         return Answer(200, {"Content-Type": kind, **headers}, chunks)
+
+    def _asked(self, goal: Goal, path: str, body: bytes) -> Asked:
+        if path != "/invocations":
+            return Asked(path, body, streams=False)
+        kind = kind_of(goal.copies.image)
+        return ask(kind, body, goal.copies.environment, goal.adapter)
 
     def _carry(
         self,
@@ -158,9 +177,8 @@ class Runtime:
             self._over(goal, begin, answer.status)
 
     def _model_error(
-        self, goal: Goal, begin: float, answer: http.client.HTTPResponse, path: str
+        self, goal: Goal, begin: float, status: int, body: bytes, path: str
     ) -> Answer:
-        body, status = answer.read(), answer.status
         self._over(goal, begin, status)
         if path != "/invocations":
             return quoted_refusal(status, body.decode(errors="replace"), self._cloud.account)

@@ -240,6 +240,12 @@ class Components:
             self._make_room(component)
         component.modified = now()
 
+    def _container(self, component: Component) -> Parameters:
+        specification = component.spec["Specification"]
+        if name := specification.get("ModelName"):
+            return self._estate.models[name].container
+        return dict(specification["Container"])
+
     def _bring(self, component: Component, *, anew: bool) -> None:
         """Start or end copies; raises LaunchFailed."""
         assert component.copies is not None  # noqa: S101  only bases come here
@@ -248,6 +254,7 @@ class Components:
             what=f"container for inference component {component.name}",
             group=f"/aws/sagemaker/InferenceComponents/{component.name}",
             stream=component.variant,
+            container=self._container(component),
         )
         grows = component.wanted > len(component.copies)
         self._make_room(component)

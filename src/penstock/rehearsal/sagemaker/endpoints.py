@@ -10,7 +10,13 @@ from penstock.rehearsal.sagemaker.baking import bake
 from penstock.rehearsal.sagemaker.launching import Launcher, LaunchFailed, Place
 from penstock.rehearsal.sagemaker.models import tag
 from penstock.rehearsal.sagemaker.quotas import Quotas
-from penstock.rehearsal.sagemaker.records import Endpoint, EndpointConfig, Estate, Variant
+from penstock.rehearsal.sagemaker.records import (
+    Endpoint,
+    EndpointConfig,
+    Estate,
+    Model,
+    Variant,
+)
 
 DELETE_S, RESIZE_S = 30.0, 60.0
 Parameters = dict[str, Any]
@@ -184,7 +190,8 @@ class Endpoints:
             copies = Copies(folder)
             into[name] = Variant(name, spec, count, copies, count)
             if spec.get("ModelName"):
-                self._launcher.launch(_place(endpoint, name), copies, count)
+                model = self._estate.models[spec["ModelName"]]
+                self._launcher.launch(_place(endpoint, name, model), copies, count)
 
     def _resize(self, endpoint: Endpoint, wishes: dict[str, int]) -> None:
         self._cloud.clock.sleep(RESIZE_S)
@@ -208,12 +215,13 @@ class Endpoints:
         self._estate.tags.pop(endpoint.arn, None)
 
 
-def _place(endpoint: Endpoint, variant: str) -> Place:
+def _place(endpoint: Endpoint, variant: str, model: Model | None = None) -> Place:
     return Place(
         name=endpoint.name,
         what=f"primary container for production variant {variant}",
         group=f"/aws/sagemaker/Endpoints/{endpoint.name}",
         stream=variant,
+        container=model.container if model else {},
     )
 
 

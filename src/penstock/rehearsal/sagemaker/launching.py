@@ -1,11 +1,13 @@
 """What it takes for engines to come up behind SageMaker: instances, files, a healthy container."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from penstock.rehearsal.cloud import Cloud, unique
 from penstock.rehearsal.copies import Copies, unpack
+from penstock.rehearsal.dialects.containers import flaws, kind_of
 from penstock.rehearsal.refusals import AwsError
 
 PROVISION_S, DOWNLOAD_S, PING_S = 120.0, 60.0, 30.0
@@ -35,6 +37,8 @@ class Place:
     what: str
     group: str
     stream: str
+    container: Mapping[str, Any] = field(default_factory=dict)
+    """The container as it was asked for: `Image`, `Environment`."""
 
 
 class Launcher:
@@ -67,8 +71,17 @@ class Launcher:
         if faults.take("health_check", name=place.name):
             self.write_log(place, ("ERROR exec /usr/bin/serve: no such file",))
             raise LaunchFailed(_unhealthy(place))
+        self._refuse_environment(place)
+        copies.image = place.container.get("Image", "")
+        copies.environment = dict(place.container.get("Environment", {}))
         clock.sleep(PING_S)
         if not self.resize(place, copies, count):
+            raise LaunchFailed(_unhealthy(place))
+
+    def _refuse_environment(self, place: Place) -> None:
+        told = place.container
+        if wrong := flaws(kind_of(told.get("Image", "")), told.get("Environment", {})):
+            self.write_log(place, wrong)
             raise LaunchFailed(_unhealthy(place))
 
     def fetch(self, url: str, folder: Path) -> Path:

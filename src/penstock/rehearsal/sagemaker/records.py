@@ -19,6 +19,11 @@ class Model:
     spec: Spec
     created: datetime = field(default_factory=now)
 
+    @property
+    def container(self) -> Spec:
+        """The first container."""
+        return dict(self.spec.get("PrimaryContainer") or self.spec["Containers"][0])
+
 
 @dataclass(slots=True)
 class EndpointConfig:

@@ -32,8 +32,11 @@ SERVER_FLAGS = {
 
 
 def triton_environment(manifest: Manifest) -> dict[str, str]:
-    """The environment of AWS's Triton container."""
-    return {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": manifest.served_model}
+    """The environment of AWS's Triton container: text in and text out, no tensors."""
+    return {
+        "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": manifest.served_model,
+        "SAGEMAKER_TRITON_INFERENCE_TYPE": "generate",
+    }
 
 
 def repository(manifest: Manifest, gpus: int) -> dict[str, bytes]:
