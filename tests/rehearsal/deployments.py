@@ -59,6 +59,7 @@ def signed_in(aws: Account) -> Mapping[str, str]:
     """The environment in which AWS is the stand-in."""
     return {
         "AWS_ENDPOINT_URL": aws.url,
+        "PENSTOCK_FRONT_VIA": f"{aws.url}/_at",
         "AWS_ACCESS_KEY_ID": "rehearsal",
         "AWS_SECRET_ACCESS_KEY": "rehearsal",
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -39,8 +39,13 @@ def open_deployer(
     except ImportError:
         fix = "Install it: pip install 'penstock[aws]'"
         raise MachineError("AWS is asked by boto3", fix=fix) from None
+    import os
+
+    via = os.environ.get("PENSTOCK_FRONT_VIA", "")
     from penstock.wiring.cloud import gateway_files
 
     with Account(manifest.target.region) as account:
         gateway = gateway_files(manifest, account.region)
-        yield Deployer(account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway)
+        yield Deployer(
+            account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway, via=via
+        )

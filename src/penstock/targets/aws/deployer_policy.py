@@ -3,13 +3,33 @@
 from collections.abc import Iterable, Mapping
 
 from penstock.ground.errors import PenstockError
-from penstock.targets.aws.deployer_needs import NEEDS
+from penstock.targets.aws.deployer_needs import NEEDS, Need
 from penstock.targets.aws.roles import Statement, allow, document
 
 NAME_PIECE = 24
 """How many letters of a stack's name CloudFormation puts into names that may have 64 at most."""
 SHORT = ("ecr", "ecs", "elasticache", "elasticloadbalancing", "iam", "lambda", "rds", "s3")
 """Services with such names."""
+
+_LOGS = "log-group:/aws/sagemaker/*"
+LOOKED_AT: dict[str, tuple[Need, ...]] = {
+    "AWS::S3::Bucket": (
+        ("s3", "ListBucketVersions DeleteObjectVersion GetObjectVersion", "STACK*"),
+    ),
+    "AWS::SageMaker::Endpoint": (
+        ("sagemaker", "ListInferenceComponents DescribeDomain", "*"),
+        ("logs", "DescribeLogGroups", "*"),
+        ("logs", "DescribeLogStreams GetLogEvents FilterLogEvents DeleteLogGroup", _LOGS),
+    ),
+    "AWS::SageMaker::InferenceComponent": (
+        ("sagemaker", "InvokeEndpoint ListTags", "inference-component/STACK*"),
+    ),
+    "AWS::CodeBuild::Project": (
+        ("codebuild", "StartBuild BatchGetBuilds ListBuildsForProject", "project/*"),
+    ),
+    "AWS::ECR::Repository": (("ecr", "DescribeImages", "repository/STACK*"),),
+}
+"""What Penstock itself asks and does, beside what CloudFormation does."""
 
 
 def deployer_policy(
@@ -28,7 +48,9 @@ def deployer_policy(
         raise PenstockError(f"no permissions are known for {', '.join(unknown)}")
     stack = f"penstock-{name}"
     needs = dict.fromkeys(need for kind in types for need in NEEDS[kind])
-    statements = [_stacks(stack), *_together(_statement(stack, *need) for need in needs)]
+    own = dict.fromkeys(need for kind in types for need in LOOKED_AT.get(kind, ()))
+    asked = (_statement(stack, *need) for need in (*needs, *own))
+    statements = [_stacks(stack), *_together(asked)]
     if role is not None:
         passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         statements.append(allow(["iam:PassRole"], [role], passed))

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from penstock.ground.errors import UserError
 from penstock.manifest.model import Manifest
+from penstock.plan.carrying_out import Tell
 from penstock.plan.changes import StackChange
 from penstock.plan.steps import Found
 from penstock.targets.aws.account import Account
 from penstock.targets.aws.bucket import Bucket
+from penstock.targets.aws.build_part import BuildPart
+from penstock.targets.aws.builds import Builds, Workshop
 from penstock.targets.aws.logs import Logs
 from penstock.targets.aws.parts import (
     CheckPart,
@@ -23,6 +27,8 @@ from penstock.targets.aws.parts import (
 )
 from penstock.targets.aws.stack import DomainFacts, Emitted, Observed, Stack
 from penstock.targets.aws.stacks import Stacks
+from penstock.targets.front.doors import Doors
+from penstock.targets.front.questions import Door, GatewayQuestions
 from penstock.targets.front.scene import GatewayFiles
 from penstock.targets.sagemaker.attached import AttachedPart
 from penstock.targets.sagemaker.deployment import Deployment, resolve
@@ -72,8 +78,12 @@ class Deployer:
         *,
         keep_wreck: bool = False,
         gateway: GatewayFiles | None = None,
+        via: str = "",
     ) -> None:
-        """`gateway` is what the gateway of a front is told and made from (`wiring/cloud.py`)."""
+        """`gateway` is what the gateway of a front is told and made from (`wiring/cloud.py`).
+
+        `via` is where a front's names are reached that only a rehearsal knows.
+        """
         self.account, self.manifest = account, manifest
         self.names = Names(manifest.name)
         self.stacks = Stacks(account, manifest.name)
@@ -81,7 +91,7 @@ class Deployer:
         self.logs, self.runtime = Logs(account), Runtime(account)
         self._diagnosis = Diagnosis(self.hosting, self.logs)
         self.hub_cache, self._keep_wreck = hub_cache, keep_wreck
-        self._gateway = gateway
+        self._gateway, self._via = gateway, via
         self._domain: DomainFacts | None = None
         self._stack_parts: tuple[StackPart, ...] = ()
 
@@ -94,12 +104,16 @@ class Deployer:
         main = self._stack_part(emitted.main)
         self._stack_parts = (base, main)
         files: Sequence[Part] = [FilePart(each, self.bucket) for each in emitted.uploads]
-        checks = (
+        images = [BuildPart(each, self.builds) for each in emitted.builds]
+        checks = [
             CheckPart("settled", "endpoint and components", questions.settled),
             CheckPart("warm", "the first answer", questions.warm),
             CheckPart("smoke", "answers as clients get them", questions.smoke),
-        )
-        return Parts((base, *files, main, *checks))
+        ]
+        if self._gateway is not None:
+            asked = GatewayQuestions(partial(self._door, self._gateway)).ask
+            checks.append(CheckPart("front", "the gateway", asked))
+        return Parts((base, *files, *images, main, *checks))
 
     def removal(self, *, keep_logs: bool = False) -> Parts:
         """The target that everything is removed from; the manifest's name is enough for it."""
@@ -182,6 +196,25 @@ class Deployer:
             names = ", ".join((self.manifest.served_model, *known))
             raise UserError(f"{model} is not deployed", why=f"there are {names}")
         return Address(self.names.main, known[model])
+
+    def builds(self) -> Builds | None:
+        """Where images are built; none before the base stack stands, or without a front."""
+        seen = self.stacks.find(self.names.base)
+        found = self.stacks.resources(seen) if seen else {}
+        try:
+            physical = [found[name][1] for name in ("Bucket", "BuildProject", "Repository")]
+        except KeyError:
+            return None
+        return Builds(self.account, Workshop(*physical))
+
+    def _door(self, files: GatewayFiles, tell: Tell) -> Door | None:
+        def resources() -> Mapping[str, tuple[str, str]]:
+            seen = self.stacks.find(self.names.main)
+            return self.stacks.resources(seen) if seen else {}
+
+        outputs = partial(self.outputs, self.names.main)
+        doors = Doors(self.account, self.manifest, files, outputs, resources)
+        return doors.find(tell, self._via)
 
     def _stack_part(self, stack: Stack) -> StackPart:
         def wanted() -> Stack:

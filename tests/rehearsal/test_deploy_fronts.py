@@ -1,0 +1,38 @@
+"""Deployments with a gateway before them, by the real command: images are built, it is asked."""
+
+import re
+from typing import Any
+
+import pytest
+from tests.rehearsal.deployments import Deployments
+
+from penstock.cli.output import ExitCode
+
+INSIDE = {"kind": "gateway", "plain_http": True, "internal": True}
+FRONTS: dict[str, dict[str, Any]] = {
+    "gateway": {"front": INSIDE, "target": {"network": {"own": True}}},
+    "rest": {"front": {"kind": "rest"}, "tenants": {"org-a": {}}},
+}
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_gateway_is_deployed_asked_and_removed(deployments: Deployments, front: str) -> None:
+    before = deployments.things()
+    deployments.write(f"front-{front}", model={"id": "embedded"}, **FRONTS[front])
+    _, err = deployments.run("deploy", "--yes")
+    assert "apply image gateway-" in err
+    assert re.search(r"/_at/\S+ answers in \d+ ms: '\w", err), err
+    out, err = deployments.run("deploy", "--yes")
+    assert "apply image" not in err
+    assert "GatewayUrl: " in out
+    deployments.destroy()
+    assert [each for each in deployments.things() if each not in before] == []
+
+
+def test_a_build_that_fails_is_told_with_its_last_lines(deployments: Deployments) -> None:
+    deployments.write("front-unbuilt", model={"id": "embedded"}, **FRONTS["rest"])
+    deployments.aws.order("faults", {"kind": "build"})
+    error = deployments.deploy(code=ExitCode.FAILED)["error"]
+    assert error["what"] == "the image could not be built: FAILED"
+    assert "Its last lines:" in error["why"]
+    deployments.destroy()
