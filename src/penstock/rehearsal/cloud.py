@@ -39,6 +39,8 @@ class Cloud:
     """Whether what IAM's policies do not allow is refused."""
     signing: threading.local = field(default_factory=threading.local)
     """`key`: the access key of the request that this thread answers."""
+    log_groups: dict[str, str] = field(default_factory=dict)
+    """Where functions write that have a group of their own, which moto forgets."""
     faults: Faults = field(default_factory=Faults)
     images: Images = field(default_factory=Images)
     metrics: Metrics = field(init=False)

@@ -102,7 +102,7 @@ class Functions:
         argv = self._image(told) if image else self._zip(told)
         log = self._cloud.folder / "functions" / name / f"{unique()}.log"
         process = Leashed(argv, env, log)
-        group = told.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}"
+        group = self._cloud.log_groups.get(name) or f"/aws/lambda/{name}"
         self._cloud.lines.follow(log, group, f"$LATEST/{unique(32)}")
         path = variables.get("AWS_LWA_READINESS_CHECK_PATH", "/") if image else "/"
         if not _comes_up(process, port, path):

@@ -53,10 +53,10 @@ class GatewayQuestions:
         patience, last = Patience(f"gateway {door.url}", still_s=UP_S), ""
         while True:
             try:
-                answer = client.get(f"{door.url}/health")
+                answer = client.get(f"{door.url}/v1/models")
                 if answer.status_code == 200:
                     return
-                state = f"{door.url}/health answers {answer.status_code}"
+                state = f"{door.url}/v1/models answers {answer.status_code}"
             except httpx.TransportError as error:
                 state = f"{door.url} cannot be reached: {error}"
             if state != last:

@@ -31,6 +31,8 @@ def _code_again(scene: Scene, made: Made) -> None:
         name: code[name] for name in ("S3Bucket", "S3Key", "ZipFile", "ImageUri") if name in code
     }
     client.update_function_code(FunctionName=made.physical_id, **known)
+    if group := made.properties.get("LoggingConfig", {}).get("LogGroup"):
+        scene.cloud.log_groups[made.physical_id] = group
 
 
 def _permit(scene: Scene, wish: Properties) -> Properties:

@@ -184,6 +184,7 @@ def _put_response(scene: Scene, made: Made) -> None:
 KINDS = {
     "AWS::ApiGateway::RestApi": Api(
         "apigateway", "create_rest_api", "id", {"RestApiId": "id"}, name="Name", after=_root,
+        names={"ApiKeySourceType": "apiKeySource"},
         amend=_amend_api, delete="delete_rest_api", delete_by={"restApiId": "@ref"},
     ),
     "AWS::ApiGateway::Resource": Api(
