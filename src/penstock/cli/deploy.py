@@ -13,8 +13,7 @@ from penstock.cli.planning import hub_cache
 from penstock.manifest.loader import load as load_manifest
 from penstock.plan.carrying_out import carry_out, settle
 from penstock.plan.steps import to_deploy
-from penstock.targets.doctor.cloud import require_role
-from penstock.wiring.deploying import open_deployer
+from penstock.wiring.deploying import open_deployer, require_role
 
 NoRollback = Annotated[
     bool,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.manifest.model import Manifest
+    from penstock.plan.carrying_out import Tell
     from penstock.targets.sagemaker.deployer import Deployer
 
 
@@ -49,3 +50,10 @@ def open_deployer(
         yield Deployer(
             account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway, via=via
         )
+
+
+def require_role(deployer: Deployer, tell: Tell) -> None:
+    """See `targets/doctor/cloud.py`."""
+    from penstock.targets.doctor import cloud
+
+    cloud.require_role(deployer, tell)
