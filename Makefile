@@ -95,6 +95,7 @@ model-eval: setup  ## Ask the shipped model what it has never seen, and print th
 
 lock: $(BIN)/.penstock-dev  ## Pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort > constraints.txt
+	cp constraints.txt src/penstock/targets/front/image/constraints.txt
 
 clean:  ## Remove what the targets made (not the vLLM environment)
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,7 +12,7 @@ GRACE_S = 1.0
 
 
 class Leashed:
-    """A running process; its output goes to `log`."""
+    """A running process; its output goes to `log`, in whose folder it works."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -22,7 +22,7 @@ class Leashed:
                 [sys.executable, "-I", "-S", str(LEASH), str(GRACE_S), str(log), str(LOG_BYTES),
                  *argv],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=own,
-                env={**os.environ, **env}, start_new_session=True,
+                env={**os.environ, **env}, cwd=log.parent, start_new_session=True,
             )  # fmt: skip
 
     @property

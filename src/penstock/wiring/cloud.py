@@ -100,13 +100,13 @@ def cloud_settings(
 
     from penstock.targets.front.balancer import keep_alive_s
     from penstock.targets.front.gateway import ADMIN_VARIABLE
-    from penstock.targets.front.scene import HOME, PORT
+    from penstock.targets.front.scene import PORT
     from penstock.wiring.auditing import audit_settings
     from penstock.wiring.caching import cache_settings
     from penstock.wiring.routing import with_routes
 
     on_fargate = manifest.front.kind == "gateway"
-    home = Path(HOME if on_fargate else "/tmp")  # noqa: S108 - all that Lambda has
+    home = Path("." if on_fargate else "/tmp")  # noqa: S108 - all that Lambda has
     settings = msgspec.structs.replace(
         _plain(manifest, region, prefix),
         host="0.0.0.0" if on_fargate else "127.0.0.1",  # noqa: S104 - its group lets in who may
@@ -201,10 +201,10 @@ def _with_ui(manifest: Manifest, tenants: Any) -> Any:
 
 
 def _registry(manifest: Manifest) -> RegistrySettings:
+    """Return where accounts are kept; paths are in the folder that the container works in."""
     from penstock.gateway.settings import RegistrySettings
     from penstock.manifest.references import parse
     from penstock.targets.front.gateway import COUNTERS_VARIABLE, DATABASE_VARIABLE
-    from penstock.targets.front.scene import HOME
 
     front, told = manifest.front, manifest.registry
     database, counters = None, None
@@ -214,8 +214,8 @@ def _registry(manifest: Manifest) -> RegistrySettings:
         database = parse(told.url).name if told.url else None
         counters = parse(told.counters).name if told.counters else None
     return RegistrySettings(
-        folder=f"{HOME}/usage",
-        database=None if database else f"{HOME}/registry.db",
+        folder="usage",
+        database=None if database else "registry.db",
         database_env=database,
         counters_env=counters,
         space=manifest.name,

@@ -2,11 +2,13 @@
 
 import json
 from functools import cache
+from itertools import product
 from typing import Any
 
 from penstock.manifest.checks import check
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.stack import DomainFacts
+from penstock.targets.sagemaker.deployment import SUPPORTED
 from penstock.targets.sagemaker.stacks import Emitted, Observed
 from penstock.wiring.cloud import emit_stacks
 
@@ -27,6 +29,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd-12ab-34cd
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/gateway:1"
 HTTPS = {"kind": "gateway", "domain": "chat.example.com", "zone": "Z0123456789ABCDEFGHIJ"}
 INSIDE = {"kind": "gateway", "plain_http": True, "internal": True}
+MODES = ("realtime", "components", "async")
 UPDOWN, ASLEEP = {"min": 1, "max": 4}, {"min": 0, "max": 2}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -139,6 +142,41 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+FRONTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "gateway": {"front": INSIDE},
+    "gateway-and-all": {
+        "front": INSIDE | {"state": "managed", "tasks_max": 3, "waf": True},
+        "ui": "open-webui",
+    },
+    "rest": {"front": {"kind": "rest", "waf": True}},
+}
+PLACES: dict[str, dict[str, Any]] = {
+    "standalone": {},
+    "integrated": {"domain": DOMAIN.id},
+    "own-network": {"network": {"own": True}, "kms_key": "own"},
+}
+
+
+def combinations() -> dict[str, dict[str, Any]]:
+    """Every mode with every engine, front and place that go together, by name.
+
+    A network of its own is the same for every engine.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for mode, kind, front, place in product(MODES, SUPPORTED, FRONTS, PLACES):
+        if mode not in SUPPORTED[kind]:
+            continue
+        if place == "own-network" and kind != "vllm":
+            continue
+        if front != "none" and (mode == "async" or kind in ("tgi", "triton")):
+            continue
+        target = {"mode": mode} | PLACES[place]
+        case = {"engine": {"kind": kind}, "target": target} | FRONTS[front]
+        found[f"{mode}-{kind}-{front}-{place}"] = case
+    return found
+
+
 def manifest_of(**sections: Any) -> Manifest:
     """A manifest for SageMaker that passes all checks."""
     target = {"kind": "sagemaker", "region": "us-east-1", "instances": ["g5.xlarge"]}
@@ -152,8 +190,8 @@ def manifest_of(**sections: Any) -> Manifest:
 
 @cache
 def emitted(name: str) -> Emitted:
-    """The stacks of a case."""
-    manifest = manifest_of(**CASES[name])
+    """The stacks of a case, or of a combination."""
+    manifest = manifest_of(**{**combinations(), **CASES}[name])
     domain = DOMAIN if manifest.target.domain else None
     return emit_stacks(manifest, Observed("us-east-1", domain=domain))
 
