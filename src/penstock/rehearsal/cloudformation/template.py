@@ -94,6 +94,8 @@ class Evaluation:
             members = [self.value(member) for member in tree]
             return [member for member in members if member is not NO_VALUE]
         if isinstance(tree, str) and "{{resolve:" in tree:
+            if self.unknown in tree:  # a secret of this template, which is not made yet
+                return self.unknown
             return _DYNAMIC.sub(lambda found: self.resolve(found[1], found[2]), tree)
         return tree
 

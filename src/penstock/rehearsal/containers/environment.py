@@ -12,6 +12,7 @@ from penstock.rehearsal.cloud import Cloud, unique
 
 ARN_PARTS = 7
 """Colons of a secret's ARN; what follows names a key of its JSON."""
+NO_COUNTERS = "redis://127.0.0.1:1"
 LISTEN = "PENSTOCK_LISTEN"
 """Tells our own containers where to listen: all of them share one loopback here."""
 
@@ -51,8 +52,8 @@ def environment(cloud: Cloud, container: dict[str, Any], role: str) -> dict[str,
 def _standing_in(cloud: Cloud, variables: dict[str, str]) -> dict[str, str]:
     """Return variables without addresses where nothing runs: databases and counters of AWS.
 
-    A database of RDS becomes a SQLite file for its host; ElastiCache's counters are left out,
-    so that each process counts for itself.
+    A database of RDS becomes a SQLite file for its host. ElastiCache's counters lead to where
+    nobody listens: a gateway outlives that, and counts for itself.
     """
     kept = {}
     for name, value in variables.items():
@@ -62,7 +63,9 @@ def _standing_in(cloud: Cloud, variables: dict[str, str]) -> dict[str, str]:
             folder = cloud.folder / "databases"
             folder.mkdir(parents=True, exist_ok=True)
             kept[name] = f"sqlite+aiosqlite:///{folder / host}.db"
-        elif not host.endswith(".cache.amazonaws.com"):
+        elif host.endswith(".cache.amazonaws.com"):
+            kept[name] = NO_COUNTERS
+        else:
             kept[name] = value
     return kept
 
