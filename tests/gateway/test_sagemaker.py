@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionMessageParam
-from tests.fakes.gateway_engine import wait_until
+from tests.fakes.authority import Authority
+from tests.fakes.gateway_answers import chat_events, streamed
+from tests.fakes.gateway_engine import scripted_engine, wait_until
 from tests.gateway import sagemaker_stack
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess
 from tests.gateway.sagemaker_stack import deploy, says, settings
 from tests.rehearsal.account import Account
+from tests.rehearsal.sleeping_stack import BASE, ENDPOINT
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 
@@ -98,6 +102,35 @@ def test_the_key_stands_nowhere(aws: Account, gateway: GatewayProcess) -> None:
     says(gateway)
     assert "sagemaker-api-key-" not in gateway.log
     assert "sagemaker-api-key-" not in gateway.get("/metrics", None).text
+
+
+def test_over_tls_with_an_authority_of_its_own(
+    aws: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in AWS: a name in the handshake, a certificate that is checked, keep-alive, streams."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with scripted_engine(authority.server("localhost")) as front_door:
+        front_door.play(streamed(chat_events(["Hello"])))
+        place = f"https://localhost:{front_door.port}"
+        with GatewayProcess(settings(aws.region, url=place)) as gateway:
+            for _ in range(3):
+                answer = gateway.chat("Hello", BOB, model="base", stream=True)
+                assert answer.status_code == 200, answer.text
+                assert answer.text.endswith("data: [DONE]\n\n")
+            assert front_door.connections == 1
+            asked = front_door.asked[0]
+            assert asked.path == (
+                f"/endpoints/{ENDPOINT}/inference-components/{BASE}/openai/v1/chat/completions"
+            )
+            assert asked.json["model"] == ""
+            assert asked.headers["authorization"].startswith("Bearer sagemaker-api-key-")
+        with GatewayProcess(
+            settings(aws.region, url=f"https://127.0.0.1:{front_door.port}")
+        ) as gateway:
+            refused = gateway.chat("Hello", BOB, model="base")
+            assert refused.status_code == 503, refused.text
+            assert len(front_door.asked) == 3
 
 
 def test_an_endpoint_that_is_not_there(aws: Account) -> None:

@@ -130,6 +130,9 @@ def _endpoint(manifest: Manifest) -> Iterator[Finding]:
             yield bad("endpoint.exists", f"the endpoint is {found.status}", evidence, fix)
         wanted = manifest.engine.component
         names = [each.name for each in found.components]
+        told = f"sagemaker:ListInferenceComponents: {', '.join(names) or 'none'}"
         if wanted and wanted not in names:
-            fix = f"There are: {', '.join(names) or 'none'}."
-            yield bad("endpoint.component", f"there is no component {wanted}", evidence, fix)
+            fix = "Correct engine.component."
+            yield bad("endpoint.component", f"there is no component {wanted}", told, fix)
+        elif wanted:
+            yield good("endpoint.component", f"{wanted} is there", told)

@@ -10,6 +10,7 @@ from penstock.targets.aws.logs import Line
 from penstock.targets.aws.stacks import Failure, Seen
 from penstock.targets.doctor import (
     alarms,
+    capacity,
     credentials,
     image,
     machine,
@@ -83,6 +84,22 @@ HOME = network.Facts(
     machine="ml.g5.xlarge",
     from_hub=True,
 )
+
+
+@pytest.mark.parametrize(
+    ("zones", "status", "check", "verdict"),
+    [
+        (("a", "b"), "Successful", "capacity.zones", OK),
+        (("a", "b"), "Successful", "capacity.scaling", OK),
+        (("a",), "Successful", "capacity.zones", WARNING),
+        ((), "Successful", "capacity.zones", FAILED),
+        (("a", "b"), "Failed", "capacity.scaling", WARNING),
+    ],
+)
+def test_capacity(zones: tuple[str, ...], status: str, check: str, verdict: Verdict) -> None:
+    activity = capacity.Activity("Setting desired capacity to 2.", status, "no capacity")
+    facts = capacity.Facts("ml.g5.xlarge", zones, (activity,))
+    assert told(capacity.check(facts), check).verdict is verdict
 
 
 def closed(subnet: network.Subnet, way_out: str = "") -> network.Subnet:

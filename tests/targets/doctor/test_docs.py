@@ -13,7 +13,8 @@ SOURCES = "\n".join(
                  Path("src/penstock/wiring/doctor.py"))
 )  # fmt: skip
 FAMILIES = (
-    "credentials|permissions|quotas|network|image|model|sizes|deployment|alarms|machine|endpoint"
+    "credentials|permissions|quotas|capacity|network|image|model|sizes|deployment|alarms|machine|"
+    "endpoint"
 )
 
 

@@ -71,14 +71,41 @@ def test_a_failed_deployment_is_explained(
     assert main(["destroy", "--yes"]) == 0
 
 
+def test_a_user_that_may_only_look_is_told_what_it_lacks(
+    aws: Account,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    iam = aws.client("iam")
+    iam.create_user(UserName="visitor")
+    looking = {"Effect": "Allow", "Action": ["*:Describe*", "*:Get*", "*:List*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [looking]})
+    iam.put_user_policy(UserName="visitor", PolicyName="look", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="visitor")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    write()
+    code, found = doctor(capfd)
+    (lacking,) = found["permissions.deployer"]
+    assert code == 1
+    assert lacking["verdict"] == "failed"
+    assert "user/visitor" in lacking["evidence"]
+    told = json.dumps(lacking["policy"])
+    assert "sagemaker:CreateEndpoint" in told
+    assert "cloudformation:ExecuteChangeSet" in told
+    assert "sagemaker:DescribeEndpoint" not in told
+
+
 def test_before_anything_is_deployed(
     aws: Account, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write()
     _, found = doctor(capfd)
     assert found["deployment.stack"][0]["says"] == "nothing is deployed yet"
-    for check in ("credentials.identity", "credentials.clock", "sizes.machine", "sizes.copy",
-                  "image.driver", "model.files", "network.subnets"):  # fmt: skip
+    assert found["quotas.machines"][0]["evidence"].startswith("Service Quotas, sagemaker")
+    for check in ("credentials.identity", "credentials.clock", "capacity.zones", "sizes.machine",
+                  "sizes.copy", "image.driver", "model.files", "network.subnets"):  # fmt: skip
         assert found[check][0]["verdict"] == "ok", found[check]
     assert not [check for check in found if check.startswith("cause")]
 

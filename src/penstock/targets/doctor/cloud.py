@@ -15,6 +15,7 @@ from penstock.targets.aws.roles import Statement
 from penstock.targets.aws.stack import DomainFacts
 from penstock.targets.doctor import (
     alarms,
+    capacity,
     credentials,
     image,
     model,
@@ -28,7 +29,7 @@ from penstock.targets.doctor.finding import Family, Finding, Verdict, bad, exami
 from penstock.targets.sagemaker.base import execution_statements
 from penstock.targets.sagemaker.deployer import Deployer
 from penstock.targets.sagemaker.deployment import Deployment
-from penstock.targets.sagemaker.hosting import DOWNLOAD_S
+from penstock.targets.sagemaker.hosting import DOWNLOAD_S, VARIANT
 from penstock.targets.sagemaker.observing import read_domain
 
 
@@ -48,6 +49,7 @@ class Patient:
             "permissions.deployer": self.deployer_permissions,
             "permissions.execution": self.execution_permissions,
             "quotas": self._quotas,
+            "capacity": self._capacity,
             "network": self._network,
             "image": self._image,
             "model": self._model,
@@ -141,6 +143,16 @@ class Patient:
             self.account.region, found.machine.type, peak, peak * 2 if beside else peak
         )
         yield from quotas.check(facts)
+
+    def _capacity(self) -> Iterator[Finding]:
+        found, names = self._deployment, self._deployer.names
+        if found.mode == "serverless":
+            return
+        component = f"inference-component/{names.base}"
+        variant = f"endpoint/{names.main}/variant/{VARIANT}"
+        scaled = component if found.mode == "components" else variant
+        facts = capacity.look(self.account, found.machine.type, (scaled,))
+        yield from capacity.check(facts)
 
     def _network(self) -> Iterator[Finding]:
         target, domain = self.manifest.target.network, self._domain
