@@ -7,7 +7,6 @@ context.
 """
 
 import re
-from typing import NamedTuple
 
 import msgspec
 
@@ -26,7 +25,7 @@ _UNKNOWN = 1 << 62
 Asked = ChatRequest | CompletionRequest
 
 
-class Demand(NamedTuple):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """Tokens: the most a prompt can have, its bytes, the most an answer can have, and the answer
     tokens that were asked for (none: as many as it takes)."""
 

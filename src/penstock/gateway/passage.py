@@ -136,5 +136,8 @@ def _split(whole: bytes) -> list[bytes]:
 
 
 def _data_of(event: bytes) -> bytes:
-    lines = [line for line in event.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+    lines = event.splitlines()
+    if len(lines) == 2 and lines[0].startswith(b"data: "):  # nearly always; behind it, empty
+        return lines[0][6:]
+    data = [line for line in lines if line.startswith(b"data:")]
+    return b"\n".join(line[5:].removeprefix(b" ") for line in data)

@@ -5,7 +5,6 @@ then costs the client nothing: another engine is asked. Afterwards the stream sa
 """
 
 import time
-from typing import NamedTuple
 
 import msgspec
 
@@ -33,7 +32,7 @@ _NONE = Passage(hide_usage=False)
 """The passage of plain answers: nothing is ever fed to it."""
 
 
-class Order(NamedTuple):
+class Order(msgspec.Struct, frozen=True):
     """What is asked of the engine."""
 
     path: bytes

@@ -166,7 +166,7 @@ def unframe(framed: bytes) -> bytes:
     while at < len(framed):
         head_end = framed.index(b"\r\n", at)
         start = head_end + 2
-        end = start + _chunk_size(framed, at, head_end)
+        end = start + (_SIZES.get(framed[at:head_end]) or _chunk_size(framed, at, head_end))
         payload.append(framed[start:end])
         at = end + 2
     return b"".join(payload)

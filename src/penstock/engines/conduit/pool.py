@@ -114,8 +114,8 @@ class Pool:
     ) -> None:
         if exchange.finished:
             return
-        stale = exchange.connection is not None and exchange.connection.was_idle
-        if error is not None and stale and not exchange.answered:
+        used = exchange.connection
+        if error is not None and not exchange.answered and used is not None and used.was_idle:
             # The engine closed an idle connection just as the request was written to it.
             exchange.connection = None
             self._connect(exchange)
