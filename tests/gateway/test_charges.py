@@ -1,6 +1,7 @@
 """Charges: what becomes of one request in the ledger and in budgets."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from tests.fakes.bank import PRICE, Branch, make_branch
 
 from penstock.gateway.demand import Demand
+from penstock.gateway.line import Bounds, Line
 from penstock.gateway.passage import Usage
 from penstock.ground.errors import BudgetExceeded
 from penstock.registry.entries import Entry
@@ -116,3 +118,24 @@ async def test_who_asks_for_too_much_is_told_what_would_pass(
     charge = await branch.open(Demand(400, 400, 100, 100))
     charge.settle("refused", None, 0, 0.0)
     await database.close()
+
+
+def a_line(places: int) -> Line:
+    bounds = Bounds(1.0, 10, 10)
+    return Line(
+        lambda: places, bounds, clock=lambda: 0.0, wake=lambda: None, on_wait=lambda who, s: None
+    )
+
+
+async def test_who_stands_in_has_a_place_of_its_own(branch: Branch) -> None:
+    first, second, full = a_line(1), a_line(1), a_line(0)
+    branch.route = replace(branch.route, line=first)
+    charge = await branch.open(DEMAND)
+    assert first.lets_in(charge)
+    assert not charge.reroute(replace(branch.route, model="full", line=full))
+    assert (first.running, charge.route.model) == (1, "model")
+    assert charge.reroute(replace(branch.route, model="second", line=second))
+    assert (first.running, second.running) == (0, 1)
+    assert charge.reroute(replace(branch.route, model="third", line=None))
+    charge.settle("complete", Usage(7, 3), 0, 0.1)
+    assert (first.running, second.running) == (0, 0)

@@ -14,7 +14,7 @@ from tests.fakes.gateway_answers import chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
 from tests.fakes.valkey import Valkey, valkey
 from tests.gateway.gateway_process import BOB, GatewayProcess, chat_body
-from tests.gateway.registry_gateway import registry_settings
+from tests.gateway.registry_gateway import entries_when, registry_settings
 
 from penstock.gateway.routing.settings import RoutingSettings
 from penstock.gateway.settings import ModelSettings, Settings, TenantSettings
@@ -220,3 +220,25 @@ def test_a_gateway_starts_without_the_server(plain_settings: Settings, server: V
     with gateways(with_counters(plain_settings, burst=5, requests_per_second=0.001), 1) as (one,):
         assert flood([one.url], 20)[200] == 5
         assert one.metric("penstock_counters_up") == 0
+
+
+def test_the_ledger_is_whole_when_the_server_is_killed_under_load(
+    plain_settings: Settings, server: Valkey
+) -> None:
+    """Whatever was answered or refused, before, while and after it was away, is a line, once."""
+    settings = with_counters(plain_settings, requests_per_second=2000.0, burst=4000)
+    with gateways(settings) as both:
+        urls = [gateway.url for gateway in both]
+        seen = flood(urls, 40)
+        server.kill()
+        for _ in range(4):
+            seen += flood(urls, 40)
+        server.start()
+        wait_until(lambda: all(each.metric("penstock_counters_up") == 1 for each in both))
+        seen += flood(urls, 40)
+        assert set(seen) <= {200, 429}
+        assert seen[200] >= 160
+        rows = entries_when(both[0], lambda rows: len(rows) == sum(seen.values())).values()
+        how = Counter(row["outcome"] for row in rows)
+        assert how == Counter({"complete": seen[200], "refused": seen[429]}) - Counter()
+        assert sum(row["cost_nano_usd"] for row in rows) == 13_000 * seen[200]

@@ -89,10 +89,12 @@ MODELS = (
     _model("thrice", ("a1", "a2", "a3", "b")),
     _model("once", ("a1", "a2", "a3", "b"), routing={"retries": 0}),
     _model("engines", A, routing={"arms": _arms(("one", 1, None, "a1"), ("two", 1, None, "a2"))}),
+    _model("spoken", A, routing={"fallback": ("b",)}, tools_format="hermes"),
     _model("hedged", A, routing={"hedge_after_ms": 50.0}),
     _model("mirrored", A, routing={"shadow": ShadowSettings(1.0, "c", at_once=2)}),
     _model("near", ("a1", "a2", "a3"), routing={"prefix": True, "balance": 100.0}),
 )  # fmt: skip
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 OWNER, NARROW, POOR = "ps-owner", "ps-narrow", "ps-poor"
 MANY = [f"ps-many-{number}" for number in range(60)]
 
@@ -311,6 +313,21 @@ def test_another_model_stands_in(stand: Stand, kind: str, how: str) -> None:
         assert (entry["model"], entry["engine"], entry["outcome"]) == ("b", "b", "complete")
         assert entry["cost_nano_usd"] == DEAR.cost(7, 0, 3)
         assert "b" in entry["note"]
+
+
+@pytest.mark.parametrize(("tools", "status"), [(None, 200), ([TOOL], 503)])
+def test_who_writes_calls_in_another_form_does_not_stand_in_where_there_are_tools(
+    stand: Stand, tools: list[Any] | None, status: int
+) -> None:
+    gateway, engines = stand
+    for name in A:
+        _down(gateway, name)
+    engines["b"].play(plain(_said("b")))
+    body = {"model": "spoken", "messages": [{"role": "user", "content": "hi"}]}
+    if tools:
+        body["tools"] = tools
+    answer = gateway.post("/v1/chat/completions", body, OWNER)
+    assert answer.status_code == status, answer.text
 
 
 def test_the_chain_goes_on(stand: Stand) -> None:

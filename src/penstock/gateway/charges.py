@@ -13,6 +13,7 @@ from penstock.gateway.asking import Journey
 from penstock.gateway.auditing import Auditing, Watcher
 from penstock.gateway.caller import Caller
 from penstock.gateway.demand import Demand, round_of
+from penstock.gateway.ends import OUTCOME, end_of
 from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
 from penstock.gateway.overspending import Bill, over_budget, worst_of
@@ -23,17 +24,13 @@ from penstock.gateway.spans import About, RequestSpan, Tracer
 from penstock.ground.clock import Clock
 from penstock.registry.clerk import Clerk
 from penstock.registry.counters.slices import Empty
-from penstock.registry.entries import KINDS, OUTCOMES
+from penstock.registry.entries import KINDS
 from penstock.registry.gate import Gate, enters_at_once
 from penstock.registry.purse import Purse, Take, put_back
 from penstock.registry.records import Price
 from penstock.registry.slots import NO_ENGINE, WAYS, End, SlotFile
 
-_OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
 _NOBODY = b"\0\0\0"
-_UNSERVED = ("refused", "engine_refused", "failed", "denied", "engine_died")
-_UNANSWERED = frozenset(_OUTCOME[name] for name in _UNSERVED)
-"""Ends before which no token need have been computed: without a count, none is assumed."""
 
 
 class Short(Exception):
@@ -116,7 +113,7 @@ class Charges:
         text = request_id + caller.identity + _shortened(model) + b"\0"
         slot = self.slots.admit(text, 0, Price(), self.wall(), 0, self._ways.get(b"", 0))
         self.slots.note(slot, why.encode(errors="replace"))
-        self.slots.settle(slot, End(_OUTCOME[outcome], False, 0, 0, 0, 0, 0.0))
+        self.slots.settle(slot, End(OUTCOME[outcome], False, 0, 0, 0, 0, 0.0))
 
     def line(  # noqa: PLR0913  one parameter a column
         self,
@@ -148,7 +145,7 @@ class Charges:
             self.slots.note(slot, note.encode(errors="replace"))
         used = usage or NOTHING
         counts = used.prompt_tokens, used.cached_tokens, used.completion_tokens or 0
-        self.slots.settle(slot, End(_OUTCOME[outcome], False, *counts, 0, seconds * 1000))
+        self.slots.settle(slot, End(OUTCOME[outcome], False, *counts, 0, seconds * 1000))
 
     def _reserve(
         self, caller: Caller, route: Route, demand: Demand, now_s: float
@@ -263,15 +260,15 @@ class Charge:
     def counted(self, usage: Usage, *, done: bool, seconds: float) -> None:
         """The engine has told its count, and the client is about to see the end."""
         if self.slot and self._charges.slots is not None:
-            outcome = _OUTCOME["complete" if done else "gateway_died"]
-            end = self._end(outcome, usage, 0, seconds)
+            outcome = OUTCOME["complete" if done else "gateway_died"]
+            end = end_of(self, outcome, usage, 0, seconds)
             self._charges.slots.count(self.slot, end._replace(estimated=not done))
         if done and self.watchers:
             self.tell("complete", usage, 0, seconds)
 
     def tell(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
         """Note how it ends, and tell the watchers, before the client sees it; see `settle`."""
-        end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
+        end = end_of(self, OUTCOME[outcome], usage, passed_on, seconds)
         if self.slot and self._charges.slots is not None:
             self._charges.slots.count(self.slot, end)
         for watcher in self.watchers:
@@ -292,6 +289,13 @@ class Charge:
         charges, new, old = self._charges, route.gate, self.route.gate
         if new is not None and not enters_at_once(new, self.taken):
             return False
+        if not self._change_lines(route):
+            if new is not None:
+                new.leave(self.taken, 0)
+                new.put_back()
+            return False
+        if self.span is not None:
+            self.span.rerouted(route.model)
         if self.slot and charges.slots is not None:
             self.slot = charges.slots.relabel(self.slot, route.identity, route.price)
         if old is not None:
@@ -299,6 +303,18 @@ class Charge:
         kept = tuple(gate for gate in self.gates if gate is not old)
         self.gates = kept if new is None else (*kept, new)
         self.route, self.meter = route, charges.meters.of(self.caller.name, route.model)
+        return True
+
+    def _change_lines(self, route: Route) -> bool:
+        """Give the place at one model's engines for one at another's; false where none is free."""
+        before, line = self.place, route.line
+        if before is None or line is self.route.line:
+            return True
+        if line is None:
+            self.place = None
+        elif not line.lets_in(self):
+            return False
+        before.leave()
         return True
 
     def settle(self, outcome: str, usage: Usage | None, passed_on: int, seconds: float) -> None:
@@ -312,7 +328,7 @@ class Charge:
         if outcome == "from_cache":
             end, usage = self._from_cache(usage or NOTHING, seconds), None
         else:
-            end = self._end(_OUTCOME[outcome], usage, passed_on, seconds)
+            end = end_of(self, OUTCOME[outcome], usage, passed_on, seconds)
         self.meter.settle(outcome, usage, passed_on, seconds)
         tokens = end.prompt + end.completion
         for gate in self.gates:
@@ -332,19 +348,6 @@ class Charge:
         for watcher in self.watchers:  # last: who cannot take it down must not keep the rest
             watcher.ended(end)
 
-    def _end(self, outcome: int, usage: Usage | None, passed_on: int, seconds: float) -> End:
-        prompt = cached = completion = 0
-        estimated = False
-        if usage is not None:
-            prompt, cached = usage.prompt_tokens, usage.cached_tokens
-            completion = usage.completion_tokens or 0
-        if (passed_on or usage is None) and (passed_on or outcome not in _UNANSWERED):
-            prompt, completion = prompt or self.prompt, completion + passed_on
-            estimated = True
-        cached = min(cached, prompt)
-        cost = self.route.price.cost(prompt, cached, completion)
-        return End(outcome, estimated, prompt, cached, completion, cost, seconds * 1000)
-
     def _from_cache(self, saved: Usage, seconds: float) -> End:
         """Return an end without tokens, for no engine computed any, at its share of the price."""
         completion, price = saved.completion_tokens or 0, self.route.price
@@ -352,7 +355,7 @@ class Charge:
         whole = price.cost(saved.prompt_tokens, saved.cached_tokens, completion)
         reserved = [t.amount for t in self.takes if t.purse.is_usd]
         cost = min([ceil(whole * price.from_cache), *reserved])  # a turn has had many rounds
-        return End(_OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
+        return End(OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
 
     async def next_round(self, body: bytes) -> None:
         """Reserve for a further round of a turn, which asks the engine `body`.

@@ -55,6 +55,9 @@ class RequestSpan(Protocol):
     def round(self) -> Round:
         """An engine is asked."""
 
+    def rerouted(self, model: str) -> None:
+        """Another model than the one that was asked for answers."""
+
     def used(self, prompt: int, completion: int) -> None:
         """So many tokens were used up to now."""
 

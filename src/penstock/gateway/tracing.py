@@ -129,6 +129,11 @@ class OtelSpan:
         self._span.update_name("orchestration")
         self._span.set_attribute("gen_ai.operation.name", "invoke_agent")
 
+    def rerouted(self, model: str) -> None:
+        """See `spans.RequestSpan`."""
+        self._model = model
+        self._span.set_attribute("gen_ai.response.model", model)
+
     def round(self) -> "OtelRound":
         """See `spans.RequestSpan`."""
         self.used(*self._used)

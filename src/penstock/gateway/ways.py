@@ -38,6 +38,8 @@ from penstock.registry.counters.slices import Empty
 from penstock.registry.records import Price
 
 _PLAIN = RoutingSettings()
+_ANY = "any"
+"""Form of calls of a request that can have none."""
 
 
 class Ways:
@@ -131,7 +133,12 @@ class Ways:
                 chain, model = self._chains[arm.model], arm.model
                 leg = chain[0]
             told = self._models[model].routing or _PLAIN
-        stand_ins = [each for each in chain[1:] if caller.may_use(each.route.model)]
+        form = leg.route.traits.tools_format if _may_call(caller, request) else _ANY
+        stand_ins = [
+            each
+            for each in chain[1:]
+            if caller.may_use(each.route.model) and form in (_ANY, each.route.traits.tools_format)
+        ]
         if leg.engines != chain[0].engines:  # one engine alone: the others stand in
             stand_ins.insert(0, chain[0])
         raw = request.messages if isinstance(request, ChatRequest) else request.prompt
@@ -154,6 +161,11 @@ class Ways:
             refused = refused or model_at_limit(trip.route.model, refusal)
             if not trip.skip():
                 raise refused
+
+
+def _may_call(caller: Caller, request: Request) -> bool:
+    """Whether the answer may hold calls of tools, which a model writes in a form of its own."""
+    return isinstance(request, ChatRequest) and bool(request.tools or caller.tools)
 
 
 def _seen(request: Request) -> Asked:
