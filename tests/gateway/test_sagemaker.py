@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionMessageParam
 from tests.fakes.authority import Authority
-from tests.fakes.gateway_answers import chat_events, streamed
+from tests.fakes.gateway_answers import LAST, STREAM_HEAD, chat_events, chunk, streamed
 from tests.fakes.gateway_engine import scripted_engine, wait_until
 from tests.gateway import sagemaker_stack
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess
@@ -131,6 +131,26 @@ def test_over_tls_with_an_authority_of_its_own(
             refused = gateway.chat("Hello", BOB, model="base")
             assert refused.status_code == 503, refused.text
             assert len(front_door.asked) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 7, 50, 10_000])
+def test_json_lines_become_events(aws: Account, cut: int) -> None:
+    """LMI streams an object a line; cut anywhere, clients see what they would of vLLM."""
+    events = chat_events(["Hel", "lo"])
+    lines = b"".join(each.removeprefix(b"data: ").rstrip() + b"\n" for each in events[:-1])
+    head = STREAM_HEAD.replace(b"text/event-stream; charset=utf-8", b"application/jsonlines")
+    pieces = [lines[at : at + cut] for at in range(0, len(lines), cut)]
+    with scripted_engine() as front_door:
+        front_door.play([head, *(chunk(piece) for piece in pieces), LAST])
+        with GatewayProcess(settings(aws.region, url=front_door.url)) as gateway:
+            for key in (BOB, ALICE):  # as it comes, and through the turns of tools
+                with gateway.sdk(key) as sdk:
+                    stream = sdk.chat.completions.create(model="base", messages=HELLO, stream=True)
+                    text = "".join(e.choices[0].delta.content or "" for e in stream if e.choices)
+                assert text == "Hello"
+            raw = gateway.chat("hi", BOB, model="base", stream=True).text
+            assert raw.endswith("data: [DONE]\n\n")
+            assert raw.count("[DONE]") == 1
 
 
 def test_an_endpoint_that_is_not_there(aws: Account) -> None:

@@ -278,6 +278,19 @@ def test_a_turn_with_tools_has_its_time_after_it_was_held(model: ScriptedEngine)
         assert b'"tools"' in model.asked[-1].body, "its time was over before it began"
 
 
+def test_a_turn_is_shown_that_it_is_held_too(model: ScriptedEngine) -> None:
+    with GatewayProcess(sleeping(model, replace(SOON, heartbeat_s=0.1))) as gateway:
+        sdk_key = ALICE.encode()
+        with gateway.connect() as client:
+            client.send(raw_chat(stream=True).replace(BOB.encode(), sdk_key))
+            client.read_until(b": penstock.waking\n\n")
+            model.play(streamed(chat_events(["Hello"])))
+            rest = client.read_until(LAST)
+        assert b"Hello" in rest
+        assert rest.count(b"HTTP/1.1") == 0
+        assert b"[DONE]" in rest
+
+
 def test_an_answer_has_its_whole_time_after_it_was_held(model: ScriptedEngine) -> None:
     with GatewayProcess(sleeping(model, request_timeout_s=3.0)) as gateway:
         slow = asks(gateway, 1)[0]

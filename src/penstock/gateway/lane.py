@@ -15,6 +15,8 @@ from penstock.gateway.fleet import BUSY, Engine
 from penstock.ground.errors import EngineDied, EngineError
 
 _MAX_PLAIN = 64 * 1024 * 1024
+_JSON_LINES = b"application/jsonlines"
+"""How LMI's containers stream: an object a line, and no mark of the end."""
 _OF_MODEL = frozenset((400, 404, 413, 422))
 
 log = logging.getLogger("penstock.gateway")
@@ -58,8 +60,18 @@ _NO_RACE = _NoRace()
 class Lane:
     """The sink of one engine's response."""
 
-    __slots__ = ("_parts", "_race", "_sink", "_size", "engine", "exchange", "head", "takes_framed",
-                 "won")  # fmt: skip
+    __slots__ = (
+        "_lines",
+        "_parts",
+        "_race",
+        "_sink",
+        "_size",
+        "engine",
+        "exchange",
+        "head",
+        "takes_framed",
+        "won",
+    )
     exchange: Exchange
 
     def __init__(self, engine: Engine, race: Race, sink: Sink) -> None:
@@ -69,16 +81,20 @@ class Lane:
         self.takes_framed = sink.takes_framed
         self.head: Head | None = None
         self.won = False
+        self._lines: bytes | None = None  # the beginning of a line, where the stream is of lines
         self._parts: list[bytes] = []
         self._size = 0
 
     def on_head(self, head: Head) -> None:
         """Sink: the status is known, and waits for the first bytes."""
         self.head = head
+        if self.engine.reads is not None and head.content_type.startswith(_JSON_LINES):
+            self.head = Head(head.status, b"text/event-stream")
+            self._lines = b""
 
     def on_events(self, framed: bytes) -> None:
         """Sink: whole events."""
-        if not self._is_stream():
+        if not self._is_stream() or self._lines is not None:
             self.on_bytes(unframe(framed))
             return
         if not self.won:
@@ -88,6 +104,8 @@ class Lane:
     def on_bytes(self, payload: bytes) -> None:
         """Sink: body bytes."""
         if self._is_stream():
+            if self._lines is not None:
+                payload = self._as_events(payload)
             if not self.won:
                 self._win()
             self._sink.on_bytes(payload)
@@ -100,6 +118,8 @@ class Lane:
     def on_end(self) -> None:
         """Sink: the response is complete."""
         if self.won:
+            if self._lines is not None:
+                self._sink.on_bytes(self._as_events(b"\n") + b"data: [DONE]\n\n")
             self._sink.on_end()
             self._let_go()
         elif self._is_stream():
@@ -108,6 +128,11 @@ class Lane:
             self._read(self.engine.reads(self.head.status, b"".join(self._parts)))
         else:
             self._settle()
+
+    def _as_events(self, payload: bytes) -> bytes:
+        """Return the whole lines that there are now, as server-sent events."""
+        *lines, self._lines = ((self._lines or b"") + payload).split(b"\n")
+        return b"".join(b"data: %b\n\n" % line for line in lines if line.strip())
 
     def _settle(self) -> None:
         """Hand the whole answer on, or say that the engine is full."""

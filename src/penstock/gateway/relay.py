@@ -27,7 +27,8 @@ from penstock.ground.errors import (
 )
 
 _MAX_PLAIN = 64 * 1024 * 1024
-_WAKING = b": penstock.waking\n\n"
+WAKING = b": penstock.waking\n\n"
+"""What a client is shown while its request is held."""
 _NONE = Passage(hide_usage=False)
 """The passage of plain answers: nothing is ever fed to it."""
 
@@ -233,7 +234,7 @@ class Relay:
         if self._open and not self._started:
             head = b"" if self._greeted else self._client.head(200, EVENT_STREAM, None)
             self._greeted = True
-            self._client.write(head + (framed(_WAKING) if self._client.takes_chunks else _WAKING))
+            self._client.write(head + (framed(WAKING) if self._client.takes_chunks else WAKING))
 
     def _note_end(self) -> None:
         """Note what the engine has counted, and that its stream is whole."""

@@ -5,7 +5,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -24,7 +25,7 @@ from penstock.gateway.completion import completion_of, tool_comment
 from penstock.gateway.faults import fault_of
 from penstock.gateway.passage import CachedTokens, Usage
 from penstock.gateway.refusals import reason_of
-from penstock.gateway.relay import outcome_of
+from penstock.gateway.relay import WAKING, outcome_of
 from penstock.gateway.settings import Settings
 from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.upstream import Upstream
@@ -218,6 +219,11 @@ class _Run:
             usage = self._turn.usage
             self.charge.span.used(usage.prompt_tokens, usage.completion_tokens)
 
+    def show_waiting(self, beat: Callable[[], None]) -> None:
+        """Let the client see by `beat` that its turn is held until the model wakes."""
+        if self._upstream is not None:
+            self._upstream.beat = beat
+
     def settle(self, outcome: str) -> None:
         """Close the account, once."""
         if not self.charge.open:
@@ -249,6 +255,8 @@ class TurnAnswer:
         self._client, self._run = client, run
         self._told = self._paused = False
         self._unsent: list[bytes] = []
+        if streams:
+            run.show_waiting(partial(self._write, WAKING))
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._stream() if streams else self._plain())
         self._task.add_done_callback(self._ended)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from penstock.chat.ports import ByteStream
@@ -40,6 +40,8 @@ class Upstream:
         self._path, self._request_id = path, request_id
         self._rounds = 0
         self._trace = b""
+        self.beat: Callable[[], None] | None = None
+        """Shows the client that its request is held, where it can be shown."""
 
     def stream(self, body: bytes) -> ByteStream:
         """Return the raw body of the engine's streamed answer, cut anywhere.
@@ -114,7 +116,7 @@ class Upstream:
     async def _ask_on(self, trip: Journey, body: bytes) -> AsyncGenerator[bytes, None]:
         inbox = _Inbox(self._loop, patience=0)
         inbox.exchange = trip
-        trip.ask(Asking(self._path, body, inbox, self._request_id))
+        trip.ask(Asking(self._path, body, inbox, self._request_id, self.beat))
         try:
             while (piece := await inbox.next()) is not None:
                 yield piece
