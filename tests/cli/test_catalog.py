@@ -25,11 +25,13 @@ def test_every_kind_is_listed(run: Run, kind: str) -> None:
 
 def test_what_is_old_or_unchecked_is_marked(run: Run) -> None:
     listed = run("catalog", "list", "prices", "--today", "2026-11-21").out.splitlines()
-    rows = {line.split()[0]: line for line in listed}
-    assert rows["g5.xlarge"].endswith("2026-07-20 old")
-    assert rows["ml.g6e.xlarge"].endswith("2026-09-27 *")
-    young = run("catalog", "list", "prices", "--today", "2026-08-01").out.splitlines()
-    assert next(line for line in young if line.startswith("g5.xlarge")).endswith("2026-07-20")
+    rows = {tuple(line.split()[:2]): line for line in listed}
+    assert rows["g5.xlarge", "us-east-1"].endswith("2026-07-20 old")
+    assert rows["g5.xlarge", "eu-west-1"].endswith("2025-11-30 old")
+    assert rows["ml.g6e.xlarge", "us-east-1"].endswith("2026-09-27 *")
+    listed = run("catalog", "list", "prices", "--today", "2026-08-01").out.splitlines()
+    rows = {tuple(line.split()[:2]): line for line in listed}
+    assert rows["g5.xlarge", "us-east-1"].endswith("2026-07-20")
 
 
 def test_a_machine_is_shown_with_its_twin_and_where_figures_are_from(run: Run) -> None:
