@@ -97,3 +97,56 @@ def test_a_rollback_that_got_stuck_is_gone_on_with(deployments: Deployments) -> 
     assert "penstock-stuck: UPDATE_ROLLBACK_COMPLETE" in err
     assert "ScalableTarget: CREATE_COMPLETE" in err
     deployments.destroy()
+
+
+def test_throttling_is_waited_out_and_told_when_it_does_not_end(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployments.write("throttled")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    deployments.aws.order("faults", {"kind": "throttling", "service": "sts", "times": 4})
+    error = deployments.deploy(code=ExitCode.FAILED)["error"]
+    assert error["what"] == "AWS has too many requests from this account"
+    assert "it goes on where it stopped" in error["fix"]
+    deployments.aws.order("faults", method="DELETE")
+
+
+def test_a_slow_download_is_told_while_it_lasts(deployments: Deployments) -> None:
+    deployments.write("slow")
+    wish = {"kind": "slow_download", "name": "penstock-slow", "seconds": 1800}
+    deployments.aws.order("faults", wish)
+    _, err = deployments.run("deploy", "--yes")
+    assert re.search(r"waiting for Endpoint: nothing new for \d+ s", err)
+    deployments.destroy()
+
+
+def test_without_a_terminal_it_has_to_be_told_yes(deployments: Deployments) -> None:
+    deployments.write("unasked")
+    _, err = deployments.run("deploy", code=ExitCode.USAGE)
+    assert "Agree with --yes" in err
+    found = deployments.aws.client("cloudformation").describe_stacks()["Stacks"]
+    assert "penstock-unasked" not in {each["StackName"] for each in found}
+
+
+def test_a_stack_of_somebody_else_is_not_touched(deployments: Deployments) -> None:
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {}}}}
+    theirs = deployments.aws.deploy("penstock-taken", template, Tags=[])
+    deployments.write("taken")
+    for command in ("diff", "deploy", "destroy"):
+        options = () if command == "diff" else ("--yes",)
+        _, err = deployments.run(command, *options, code=ExitCode.USAGE)
+        assert "there is a stack penstock-taken that Penstock did not make" in err
+    assert deployments.aws.settled("penstock-taken") == theirs
+    assert deployments.aws.destroy("penstock-taken")["StackStatus"] == "DELETE_COMPLETE"
+    deployments.destroy()  # the base stack was not begun before the main one was looked at
+
+
+def test_without_rollback_the_wreck_stays_and_is_mended(deployments: Deployments) -> None:
+    deployments.write("wreck-kept")
+    deployments.aws.order("faults", {"kind": "capacity", "name": "penstock-wreck-kept"})
+    error = deployments.deploy("--no-rollback", code=ExitCode.FAILED)["error"]
+    assert error["what"] == "penstock-wreck-kept is CREATE_FAILED"
+    out = deployments.run_with("status", "--file", str(deployments.file), code=ExitCode.FAILED)[0]
+    assert "endpoint penstock-wreck-kept is Failed" in out
+    assert deployments.deploy()["changed"]
+    deployments.destroy()

@@ -36,3 +36,30 @@ def test_a_build_that_fails_is_told_with_its_last_lines(deployments: Deployments
     assert error["what"] == "the image could not be built: FAILED"
     assert "Its last lines:" in error["why"]
     deployments.destroy()
+
+
+def test_a_database_goes_only_when_told_and_may_be_saved(deployments: Deployments) -> None:
+    """The database stands in a stack of its own here: what is done with it is the same."""
+    aws, name = deployments.aws, "penstock-kept-base"
+    deployments.write("kept")
+    database = {
+        "Type": "AWS::RDS::DBCluster",
+        "Properties": {
+            "Engine": "aurora-postgresql",
+            "MasterUsername": "penstock",
+            "MasterUserPassword": "not-a-secret",
+        },
+    }
+    tags = [{"Key": "penstock:deployment", "Value": "kept"}]
+    made = aws.deploy(name, {"Resources": {"Database": database}}, Tags=tags)
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    _, err = deployments.run("destroy", "--yes", code=ExitCode.USAGE)
+    assert "--keep-data" in err
+    _, err = deployments.run("destroy", "--yes", "--keep-data")
+    assert "save a snapshot of the database" in err
+    snapshots = aws.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    names = [each["DBClusterSnapshotIdentifier"] for each in snapshots]
+    kept = [each for each in names if each.endswith("-kept")]
+    assert len(kept) == 1
+    aws.client("rds").delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=kept[0])
+    assert aws.client("rds").describe_db_clusters()["DBClusters"] == []

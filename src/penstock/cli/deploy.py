@@ -64,5 +64,12 @@ def command(
 
 
 def _show(outputs: dict[str, str]) -> None:
+    """Addresses, then what to do next."""
+    width = max(map(len, outputs), default=0)
     for name, value in sorted(outputs.items()):
-        print_text(f"{name}: {value}")
+        if name != "CurlExample":
+            print_text(f"{name + ':':<{width + 1}} {value}")
+    if example := outputs.get("CurlExample"):
+        print_text(f"\nTry it:\n  {example}")
+    note('Next: penstock invoke "Hello"; penstock status; penstock logs --follow')
+    note("It costs money until `penstock destroy`.")

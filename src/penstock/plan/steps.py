@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """A file that lies somewhere; it goes with what it lies in."""
     RESIDUE = "residue"
     """What would stay behind after a removal; nothing that is deployed by itself."""
+    DATA = "data"
+    """What is to be saved before a removal."""
     CHECK = "check"
     """A question to what was deployed; asked at every deployment."""
 
@@ -47,6 +49,7 @@ class Verb(StrEnum):
     MEND = "mend"
     REMOVE = "remove"
     APPLY = "apply"
+    SAVE = "save"
     CHECK = "check"
 
 
@@ -86,11 +89,11 @@ def to_destroy(pieces: Sequence[Piece], found: Findings) -> tuple[Step, ...]:
     """The steps that remove every piece that there is, the last one of `pieces` first."""
     if waits := _waits(pieces, found):
         return waits
-    removed = (Kind.STACK, Kind.RESIDUE)
+    verbs = {Kind.STACK: Verb.REMOVE, Kind.RESIDUE: Verb.REMOVE, Kind.DATA: Verb.SAVE}
     return tuple(
-        Step(Verb.REMOVE, piece)
+        Step(verbs[piece.kind], piece)
         for piece in reversed(pieces)
-        if piece.kind in removed and found[piece.name] is not Found.ABSENT
+        if piece.kind in verbs and found[piece.name] is not Found.ABSENT
     )
 
 
@@ -110,7 +113,7 @@ def _mends(pieces: Sequence[Piece], found: Findings) -> tuple[Step, ...]:
 
 
 def _deploy(piece: Piece, found: Found) -> tuple[Step, ...]:
-    if piece.kind is Kind.RESIDUE:
+    if piece.kind in (Kind.RESIDUE, Kind.DATA):
         return ()
     if piece.kind is Kind.CHECK:
         return (Step(Verb.CHECK, piece),)

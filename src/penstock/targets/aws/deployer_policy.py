@@ -27,6 +27,13 @@ LOOKED_AT: dict[str, tuple[Need, ...]] = {
     "AWS::CodeBuild::Project": (
         ("codebuild", "StartBuild BatchGetBuilds ListBuildsForProject", "project/*"),
     ),
+    "AWS::RDS::DBCluster": (
+        ("rds", "CreateDBClusterSnapshot DescribeDBClusterSnapshots AddTagsToResource", "*"),
+        ("logs", "DeleteLogGroup", "log-group:/aws/rds/cluster/STACK*"),
+    ),
+    "AWS::ECS::Cluster": (
+        ("logs", "DeleteLogGroup", "log-group:/aws/ecs/containerinsights/STACK*"),
+    ),
     "AWS::ECR::Repository": (("ecr", "DescribeImages", "repository/STACK*"),),
 }
 """What Penstock itself asks and does, beside what CloudFormation does."""

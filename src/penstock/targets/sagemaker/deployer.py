@@ -1,5 +1,6 @@
 """One deployment to SageMaker in one account, put together from its parts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from penstock.targets.aws.account import Account
 from penstock.targets.aws.bucket import Bucket
 from penstock.targets.aws.build_part import BuildPart
 from penstock.targets.aws.builds import Builds, Workshop
+from penstock.targets.aws.database import SnapshotPart
 from penstock.targets.aws.logs import Logs
 from penstock.targets.aws.parts import (
     CheckPart,
@@ -66,6 +68,17 @@ class Names:
         endpoint = GROUPS["AWS::SageMaker::Endpoint"] + self.main
         return endpoint, GROUPS["AWS::SageMaker::InferenceComponent"] + self.base
 
+    @property
+    def log_groups_of_services(self) -> tuple[tuple[str, str], ...]:
+        """What the names of RDS's and ECS's groups begin with, and a pattern of their ends.
+
+        CloudFormation ends the names of database and cluster with letters and digits alone.
+        """
+        return (
+            (f"/aws/rds/cluster/{self.base}-database-", r"[a-z0-9]+/\w+"),
+            (f"/aws/ecs/containerinsights/{self.main}-Cluster-", r"[A-Za-z0-9]+/\w+"),
+        )
+
 
 class Deployer:
     """Deploys a manifest, looks at what is deployed, and removes it."""
@@ -115,17 +128,29 @@ class Deployer:
             checks.append(CheckPart("front", "the gateway", asked))
         return Parts((base, *files, *images, main, *checks))
 
-    def removal(self, *, keep_logs: bool = False) -> Parts:
+    def removal(self, *, keep_logs: bool = False, keep_data: bool = False) -> Parts:
         """The target that everything is removed from; the manifest's name is enough for it."""
+        last: list[Part] = []
+        if not keep_logs:
+            last.append(LogsPart(self.logs, self._log_groups))
+        saved: list[Part] = []
+        if keep_data:
+            saved.append(SnapshotPart(self.account, self.names.deployment, self.database))
         base = StackPart(self.names.base, self.stacks)
         main = StackPart(self.names.main, self.stacks)
         attached = AttachedPart(
             self.hosting, self.names.main, self.names.deployment, self._own_components
         )
-        logs: tuple[Part, ...] = (LogsPart(self.logs, self._log_groups),)
-        return Parts(
-            (*(() if keep_logs else logs), base, ContentsPart(self.bucket), main, attached)
-        )
+        return Parts((*last, base, ContentsPart(self.bucket), main, attached, *saved))
+
+    def database(self) -> str:
+        """The database cluster that a stack of this deployment made; "" where there is none."""
+        for name in (self.names.base, self.names.main):
+            seen = self.stacks.find(name)
+            for kind, physical in self.stacks.resources(seen).values() if seen else ():
+                if kind == "AWS::RDS::DBCluster":
+                    return physical
+        return ""
 
     def preview(self) -> tuple[StackChange, ...]:
         """What deploying would change; it will be held to that."""
@@ -238,8 +263,12 @@ class Deployer:
         return [last_part(physical) for each, physical in found if each == kind]
 
     def _log_groups(self) -> list[str]:
-        """Those of the containers' log groups that there are."""
-        return [name for name in self.names.log_groups if name in self.logs.groups(name)]
+        """Those of the log groups that AWS makes by itself that there are."""
+        found = [name for name in self.names.log_groups if name in self.logs.groups(name)]
+        for prefix, rest in self.names.log_groups_of_services:
+            pattern = re.compile(re.escape(prefix) + rest)
+            found += [each for each in self.logs.groups(prefix) if pattern.fullmatch(each)]
+        return found
 
     def _bucket_name(self) -> str | None:
         bucket = self.bucket()
