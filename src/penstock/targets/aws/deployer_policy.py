@@ -28,7 +28,8 @@ LOOKED_AT: dict[str, tuple[Need, ...]] = {
         ("codebuild", "StartBuild BatchGetBuilds ListBuildsForProject", "project/*"),
     ),
     "AWS::RDS::DBCluster": (
-        ("rds", "CreateDBClusterSnapshot DescribeDBClusterSnapshots AddTagsToResource", "*"),
+        ("rds", "CreateDBClusterSnapshot AddTagsToResource", "cluster-snapshot:STACK*"),
+        ("rds", "DescribeDBClusterSnapshots", "*"),
         ("logs", "DeleteLogGroup", "log-group:/aws/rds/cluster/STACK*"),
     ),
     "AWS::ECS::Cluster": (
