@@ -63,6 +63,29 @@ class Postgres:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "penstock", name)
         return f"postgresql://penstock@127.0.0.1:{self.port}/{name}"
 
+    def secure(self, certificate: Path, password: str) -> None:
+        """Take TLS with `certificate` (key and all) and this password alone, from now on."""
+        data = self._folder / "data"
+        own = data / "server.pem"
+        own.write_bytes(certificate.read_bytes())
+        own.chmod(0o600)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(own, user.pw_uid, user.pw_gid)
+        statements = (
+            f"ALTER ROLE penstock PASSWORD '{password}'",
+            "ALTER SYSTEM SET ssl = on",
+            "ALTER SYSTEM SET ssl_cert_file = 'server.pem'",
+            "ALTER SYSTEM SET ssl_key_file = 'server.pem'",
+        )
+        for statement in statements:
+            self._run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "penstock",
+                      "-d", "postgres", "-c", statement)  # fmt: skip
+        rule = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+        (data / "pg_hba.conf").write_text(rule, encoding="utf-8")
+        self.kill()
+        self.start()
+
     def kill(self) -> None:
         """End it as a lost machine would."""
         self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-m", "immediate")

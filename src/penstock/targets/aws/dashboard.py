@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from troposphere import cloudwatch
+from troposphere import Sub, cloudwatch
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Figures in one picture: metric name -> statistic, all of one namespace and place."""
+    """Figures in one picture: metric name -> statistic, all of one namespace and place.
+
+    A dimension may name what the stack makes, in the form of `Fn::Sub`.
+    """
 
     title: str
     namespace: str
@@ -39,7 +42,9 @@ def dashboard(name: str, region: str, graphs: Sequence[Graph]) -> cloudwatch.Das
         for place, graph in enumerate(graphs)
     ]
     body = json.dumps({"widgets": widgets}, separators=(",", ":"))
-    return cloudwatch.Dashboard("Dashboard", DashboardName=name, DashboardBody=body)
+    return cloudwatch.Dashboard(
+        "Dashboard", DashboardName=name, DashboardBody=Sub(body) if "${" in body else body
+    )
 
 
 def _row(graph: Graph, metric: str, statistic: str) -> list[object]:

@@ -1,8 +1,11 @@
-"""What is watched of a front: alarms, some of which undo its roll-outs."""
+"""What is watched of a front: alarms, some of which undo its roll-outs, and graphs."""
+
+from collections.abc import Iterator
 
 from troposphere import GetAtt, Ref
 
 from penstock.targets.aws.alarms import Watch
+from penstock.targets.aws.dashboard import Graph
 
 BALANCER = "AWS/ApplicationELB"
 
@@ -38,3 +41,28 @@ def rest_watches() -> list[Watch]:
         Watch("FunctionErrorsAlarm", errors, "AWS/Lambda", "Errors", where, "Sum", 5, 2),
         Watch("FunctionThrottlesAlarm", full, "AWS/Lambda", "Throttles", where, "Sum", 1, 2),
     ]
+
+
+def front_graphs(kind: str, stack: str) -> Iterator[Graph]:
+    """The dashboard's pictures of a front."""
+    if kind == "gateway":
+        where = {
+            "LoadBalancer": "${LoadBalancer.LoadBalancerFullName}",
+            "TargetGroup": "${GatewayTargets.TargetGroupFullName}",
+        }
+        counts = {
+            "RequestCount": "Sum",
+            "HTTPCode_Target_4XX_Count": "Sum",
+            "HTTPCode_Target_5XX_Count": "Sum",
+        }
+        yield Graph("Requests to the gateway", BALANCER, where, counts)
+        hosts = {"HealthyHostCount": "Minimum", "UnHealthyHostCount": "Maximum"}
+        yield Graph("Gateways", BALANCER, where, hosts)
+        task = {"ClusterName": "${Cluster}", "ServiceName": "${Gateway.Name}"}
+        used = {"CPUUtilization": "Average", "MemoryUtilization": "Maximum"}
+        yield Graph("Gateways, per cent", "AWS/ECS", task, used)
+    elif kind == "rest":
+        counts = {"Count": "Sum", "4XXError": "Sum", "5XXError": "Sum"}
+        yield Graph("Requests to the API", "AWS/ApiGateway", {"ApiName": stack}, counts)
+        runs = {"ConcurrentExecutions": "Maximum", "Errors": "Sum", "Throttles": "Sum"}
+        yield Graph("Functions", "AWS/Lambda", {"FunctionName": "${Function}"}, runs)

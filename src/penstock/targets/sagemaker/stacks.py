@@ -7,7 +7,7 @@ from troposphere import Ref, Template
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.alarms import alarm, topic
 from penstock.targets.aws.budget import budget
-from penstock.targets.aws.dashboard import dashboard
+from penstock.targets.aws.dashboard import Graph, dashboard
 from penstock.targets.aws.stack import (
     DomainFacts,
     Emitted,
@@ -19,6 +19,7 @@ from penstock.targets.aws.stack import (
 from penstock.targets.aws.tags import tag_all
 from penstock.targets.front.main import front_main
 from penstock.targets.front.scene import GatewayFiles
+from penstock.targets.front.watching import front_graphs
 from penstock.targets.sagemaker.base import base_template
 from penstock.targets.sagemaker.components import component_hosting
 from penstock.targets.sagemaker.deployment import Deployment, resolve
@@ -91,7 +92,7 @@ def main_template(deployment: Deployment, told: tuple[str, ...]) -> Template:
         *make(deployment, rollback),
         *autoscaling(deployment),
         *(alarm(watch, actions) for watch in watches(deployment)),
-        dashboard(deployment.stack, deployment.observed.region, list(graphs(deployment))),
+        dashboard(deployment.stack, deployment.observed.region, _pictures(deployment)),
     ]
     scene = scene_of(deployment, deployment.key(Ref("KeyArn")))
     if scene is not None:
@@ -107,3 +108,11 @@ def main_template(deployment: Deployment, told: tuple[str, ...]) -> Template:
     declare_parameters(template, told)
     tag_all(template, deployment.tags)
     return template
+
+
+def _pictures(deployment: Deployment) -> list[Graph]:
+    """The front's pictures, then the endpoint's."""
+    return [
+        *front_graphs(deployment.manifest.front.kind, deployment.stack),
+        *graphs(deployment),
+    ]
