@@ -23,7 +23,8 @@ from penstock.registry.stores.upgrade import add_missing_columns
 
 _SQLITE_WAIT_S = 10
 _POSTGRES_WAIT_S = 5
-_ROWS = 1000
+_ROWS = (1000, 200, 40, 8, 1)
+"""Rows of one INSERT: of few sizes, so that the driver finds its statement ready made."""
 _PASSING = ("08", "53", "57P", "40")
 """How PostgreSQL's codes begin where trying again may help: the connection is lost, it is full, it
 stops or starts, or another transaction was in the way."""
@@ -41,6 +42,7 @@ class Database:
         """
         self._engine = _engine(_parsed(url))
         self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self._inserts: dict[tuple[str, int], str] = {}
 
     async def create(self) -> None:
         """Make what tables and columns are missing; an SQLite file is its owner's alone."""
@@ -90,12 +92,20 @@ class Database:
         A statement a row would cost ten times as much, and SQLite's driver would ask the busy
         event loop for the interpreter once a row.
         """
-        for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS]
-            flat = tuple(itertools.chain.from_iterable(part))
-            await connection.exec_driver_sql(self._insert_sql(table, len(part)), flat)
+        start = 0
+        for size in _ROWS:
+            while len(rows) - start >= size:
+                flat = tuple(itertools.chain.from_iterable(rows[start : start + size]))
+                await connection.exec_driver_sql(self._insert_sql(table, size), flat)
+                start += size
 
     def _insert_sql(self, table: Table, rows: int) -> str:
+        made = self._inserts.get((table.name, rows))
+        if made is None:
+            made = self._inserts[table.name, rows] = self._make_insert(table, rows)
+        return made
+
+    def _make_insert(self, table: Table, rows: int) -> str:
         width = len(table.columns)
         if self.is_sqlite:
             row = f"({','.join('?' * width)})"
