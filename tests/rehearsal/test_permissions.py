@@ -1,6 +1,7 @@
 """IAM is enforced where it is asked for: the printed policy is enough, and it is needed."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,42 @@ def test_the_printed_policy_is_enough_and_needed(strict: Account, least: Deploym
     least.destroy()
     kept = [each for each in least.things() if each["type"] != "AWS::Logs::LogGroup"]
     assert kept == before
+
+
+FRONTS: dict[str, dict[str, Any]] = {
+    "gateway": {
+        "front": {
+            "kind": "gateway",
+            "plain_http": True,
+            "internal": True,
+            "state": "managed",
+            "tasks_max": 2,
+            "waf": True,
+        },
+        "ui": "open-webui",
+        "target": {"network": {"own": True}, "kms_key": "own"},
+    },
+    "rest": {"front": {"kind": "rest", "waf": True}},
+}
+
+
+def plain(least: Deployments) -> list[Any]:
+    return [each for each in least.things() if each["type"] != "AWS::Logs::LogGroup"]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_the_printed_policy_and_the_roles_it_makes_are_enough_for_a_front(
+    strict: Account, least: Deployments, front: str
+) -> None:
+    """The deployer's, ECS's and the gateway's: its own role reads settings and keys, and asks."""
+    before = plain(least)
+    least.write(f"least-{front}", model={"id": "embedded"}, **FRONTS[front])
+    printed, _ = least.run("render", "--iam", "--json")
+    grant(strict, json.loads(printed))
+    _, err = least.run("deploy", "--yes")
+    assert re.search(r"/_at/\S+ answers in \d+ ms: '\w", err), err
+    least.destroy(*(["--remove-data"] if front == "gateway" else []))
+    assert plain(least) == before
 
 
 def test_each_service_says_no_in_its_own_words(strict: Account, user: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ class Front(Section):
     """What clients speak to, before the endpoint; on `target.kind: sagemaker`."""
 
     kind: Literal["none", "gateway", "rest"] = "none"
-    """`none`: SageMaker's own OpenAI route with tokens of AWS credentials; `gateway`: Penstock's
+    """`none`: SageMaker's own OpenAI route with tokens of `penstock token`; `gateway`: Penstock's
     gateway on Fargate behind a load balancer; `rest`: the gateway in a Lambda function behind a
     REST API with API keys and usage plans."""
     domain: str | None = Field(
