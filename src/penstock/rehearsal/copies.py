@@ -30,8 +30,11 @@ class Copies:
     def resize(self, count: int) -> bool:
         """Start or end engines until there are `count`; false when one did not start."""
         with self._changing:
-            while len(self._engines) > count:
-                self._engines.pop().stop()
+            surplus, self._engines = self._engines[count:], self._engines[:count]
+            for engine in surplus:
+                engine.begin_to_stop()
+            for engine in surplus:
+                engine.stop()
             wanted = count - len(self._engines)
             new = [
                 EngineProcess(self.folder / f"{next(self._numbers)}.log") for _ in range(wanted)
@@ -73,6 +76,11 @@ class Copies:
             self.adapters.pop(name, None)
             for engine in self._engines:
                 engine.unload_adapter(name)
+
+    def begin_to_stop(self) -> None:
+        """Tell every engine to end, and do not wait."""
+        for engine in self._engines:
+            engine.begin_to_stop()
 
     def stop(self) -> None:
         """End every engine."""

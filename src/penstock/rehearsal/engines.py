@@ -51,6 +51,10 @@ class EngineProcess:
         """Forget a LoRA adapter."""
         self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": name})
 
+    def begin_to_stop(self) -> None:
+        """Tell it to end, and do not wait."""
+        self._process.begin_to_stop()
+
     def stop(self) -> None:
         """End it; the leash kills what does not end by itself."""
         self._process.stop()

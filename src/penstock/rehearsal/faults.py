@@ -18,7 +18,7 @@ KINDS = {
     "resource": "a CloudFormation resource (`name`) fails to be created or changed",
     "rollback": "going back to how a CloudFormation resource (`name`) was fails",
     "alarm": "the alarm `name` is on, for 5 s of AWS's time for each of `times`",
-    "crash": "the process of a service's new task (`name`: the service) ends at once",
+    "crash": "the process of a new container (`name`: its service or endpoint) ends at once",
     "build": "`docker build` fails in a build of CodeBuild (`name`: the project)",
     "stream": "the model's answer breaks off in mid-stream",
 }

@@ -34,10 +34,14 @@ class Leashed:
         """Whether it still runs."""
         return self._leash.poll() is None
 
-    def stop(self) -> None:
-        """End it; the leash kills what does not end by itself."""
+    def begin_to_stop(self) -> None:
+        """Tell it to end, and do not wait."""
         if self._leash.stdin:
             self._leash.stdin.close()
+
+    def stop(self) -> None:
+        """End it; the leash kills what does not end by itself."""
+        self.begin_to_stop()
         self._leash.wait()
         if self._leash.stdout:
             self._leash.stdout.close()

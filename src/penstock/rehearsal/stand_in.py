@@ -80,11 +80,11 @@ class StandIn:
         self._pulse.stop()
         self._steering.stop()
         self._functions.stop()
-        for endpoint in list(self.estate.endpoints.values()):
-            for variant in endpoint.variants.values():
-                variant.copies.stop()
-        for component in list(self.estate.components.values()):
-            if component.copies is not None:
-                component.copies.stop()
+        held = [v.copies for e in self.estate.endpoints.values() for v in e.variants.values()]
+        held += [c.copies for c in self.estate.components.values() if c.copies is not None]
+        for copies in held:
+            copies.begin_to_stop()
+        for copies in held:
+            copies.stop()
         self._server.shutdown()
         self._server.server_close()

@@ -77,6 +77,9 @@ class Launcher:
         clock.sleep(PING_S)
         if not self.resize(place, copies, count):
             raise LaunchFailed(_unhealthy(place))
+        if faults.take("crash", name=place.name):
+            copies.stop()
+            raise LaunchFailed(_unhealthy(place))
 
     def _refuse_environment(self, place: Place) -> None:
         told = place.container
