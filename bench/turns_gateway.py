@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from penstock.chat.tools.weather import WeatherTool
 from penstock.wiring.gateway import run_gateway
@@ -22,4 +21,4 @@ def slow_weather(seconds: float) -> None:
 
 if __name__ == "__main__":
     slow_weather(float(sys.argv[2]))
-    raise SystemExit(run_gateway(Path(sys.argv[1])))
+    raise SystemExit(run_gateway(sys.argv[1]))
