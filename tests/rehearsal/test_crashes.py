@@ -18,6 +18,8 @@ from tests.rehearsal.account import Account
 from tests.rehearsal.deployments import Deployments, signed_in
 from tests.rehearsal.foreign import plant, snapshot
 
+from penstock.cli.output import ExitCode
+
 MOST_CALLS = 40
 """More than a deployment makes."""
 
@@ -96,6 +98,20 @@ STEPS = {
         r"remove the containers' logs",
     ),
 }
+
+
+def test_ctrl_c_says_how_to_go_on(aws: Account, deployments: Deployments) -> None:
+    deployments.write("stopped")
+    process = begin(aws, deployments.file, "deploy", aws.url)
+    assert process.stderr
+    for told in process.stderr:
+        if "Model: CREATE_COMPLETE" in told:
+            process.send_signal(signal.SIGINT)
+            break
+    code, err = end(process)
+    assert code == ExitCode.INTERRUPTED
+    assert "`penstock deploy` takes it up, `penstock destroy` removes it" in err
+    deployments.destroy()
 
 
 @pytest.mark.parametrize(

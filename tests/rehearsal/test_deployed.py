@@ -130,6 +130,15 @@ def test_invoke_asks_the_model_and_its_adapter(commands: Deployments) -> None:
     ask(commands, "invoke", WORDS, "--model", "org-z", code=ExitCode.USAGE)
 
 
+def test_a_difference_tells_of_adapters_by_their_names(commands: Deployments) -> None:
+    other = json.loads(commands.file.read_text())
+    other["adapters"] = {"org-b": "s3://asked-adapters/org-a.tar.gz"}
+    file = commands.file.with_name("other.yaml")
+    file.write_text(json.dumps(other))
+    out, _ = commands.run_with("diff", str(file))
+    assert "penstock-asked-org-a" in out
+
+
 def test_boto3_asks_what_was_deployed(aws: Account, asked: Any) -> None:
     runtime = aws.client("sagemaker-runtime")
     where = {
@@ -174,3 +183,28 @@ def test_an_asynchronous_deployment_answers_by_s3(aws: Account, deployments: Dep
     body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     assert json.loads(body)["choices"]
     deployments.destroy()
+
+
+def test_adapters_come_and_go_beside_each_other(aws: Account, deployments: Deployments) -> None:
+    """One that goes must not move the others."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="moving-adapters")
+    for name in ("a", "b", "c"):
+        s3.put_object(Bucket="moving-adapters", Key=f"{name}.tar.gz", Body=archive(ord(name)))
+    sections: Any = {"target": {"mode": "components"}, "scale": {"min": 1, "max": 2}}
+    for names in ("ab", "bc"):
+        adapters = {name: f"s3://moving-adapters/{name}.tar.gz" for name in names}
+        deployments.write("moving", **sections, adapters=adapters)
+        _, err = deployments.run("deploy", "--yes")
+        for name in names:
+            assert f"penstock-moving-{name} answers in" in err
+    listed = aws.client("sagemaker").list_inference_components(
+        EndpointNameEquals="penstock-moving"
+    )["InferenceComponents"]
+    assert {each["InferenceComponentName"] for each in listed} == {
+        "penstock-moving-base", "penstock-moving-b", "penstock-moving-c",
+    }  # fmt: skip
+    deployments.destroy()
+    for name in ("a", "b", "c"):
+        s3.delete_object(Bucket="moving-adapters", Key=f"{name}.tar.gz")
+    s3.delete_bucket(Bucket="moving-adapters")

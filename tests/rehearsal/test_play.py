@@ -18,7 +18,7 @@ def test_the_play_is_played_by_the_real_commands(capsys: pytest.CaptureFixture[s
     for words in (
         "deploy: penstock-rehearsed-customer answers in",
         "status: cost now:",
-        "roll: Adapter1: UPDATE_COMPLETE",
+        "roll: AdapterCustomerb6c458: UPDATE_COMPLETE",
         "scale: 6 clients at a time: two copies",
         "break: crash: `penstock deploy` of",
         "break: crash: penstock-broken-crash answers in",

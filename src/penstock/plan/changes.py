@@ -18,12 +18,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource: its name in the template, its type, and what of it changes."""
+    """One resource: its name in the template, its type, and what of it changes.
+
+    `known_as` is the name that users know it by, where that is another one.
+    """
 
     action: Action
     name: str
     kind: str
     properties: tuple[str, ...] = ()
+    known_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ NOT_EXECUTED = {"UNAVAILABLE", "AVAILABLE", "OBSOLETE"}
 """States of change sets that nobody has carried out."""
 SAME = ("didn't contain changes", "No updates are to be performed")
 """What AWS says where nothing would change."""
+COMPONENT = "AWS::SageMaker::InferenceComponent"
+"""Resources that users know by another name than the template's."""
 ACTIONS = {"Add": Action.CREATE, "Remove": Action.REMOVE}
 REPLACEMENTS = {"True": Action.REPLACE, "Conditional": Action.MAY_REPLACE}
 
@@ -140,4 +142,6 @@ def _change(told: dict[str, Any]) -> Change:
     named = (each.get("Target", {}) for each in told.get("Details", ()))
     properties = dict.fromkeys(each.get("Name") or each.get("Attribute", "") for each in named)
     name, kind = told["LogicalResourceId"], told["ResourceType"]
-    return Change(action, name, kind, tuple(each for each in properties if each))
+    physical = told.get("PhysicalResourceId", "")
+    known_as = physical.rpartition("/")[2] if kind == COMPONENT else ""
+    return Change(action, name, kind, tuple(each for each in properties if each), known_as)

@@ -80,7 +80,7 @@ QUIET = "Requests do not notice."
 def consequences(changes: Iterable[Change]) -> Iterator[str]:
     """A sentence for each thing that somebody would notice; one for none."""
     told = [
-        meaning.replace("{name}", change.name)
+        meaning.replace("{name}", change.known_as or change.name)
         for change in changes
         for kind, actions, meaning in MEANINGS
         if change.kind == kind and change.action in actions

@@ -142,13 +142,14 @@ class Stacks:
         seen = self.find(stack.name)
         if seen is None or seen.found is not Found.PRESENT:
             resources = stack.template["Resources"]
-            kinds = resources.items() if isinstance(resources, dict) else ()
-            changes = (Change(Action.CREATE, name, each["Type"]) for name, each in kinds)
-            return StackChange(stack.name, is_new=True, changes=tuple(changes))
+            found = resources.items() if isinstance(resources, dict) else ()
+            created = tuple(_creation(name, each) for name, each in found)
+            return StackChange(stack.name, is_new=True, changes=created)
         with aws_errors("CloudFormation"):
             made = self._change_sets.make(stack, seen.id, bucket)
             try:
-                return StackChange(stack.name, is_new=False, changes=made.changes)
+                named = tuple(_named(each, stack) for each in made.changes)
+                return StackChange(stack.name, is_new=False, changes=named)
             finally:
                 self._change_sets.forget(made)
 
@@ -321,3 +322,16 @@ def _tell_event(event: dict[str, Any], tell: Tell) -> None:
     elif status.endswith(("COMPLETE", "FAILED", "SKIPPED")):
         line = f"{event['LogicalResourceId']}: {status}"
         tell(f"{line}: {reason}" if reason and "FAILED" in status else line)
+
+
+def _creation(name: str, resource: dict[str, Any]) -> Change:
+    known_as = str(resource.get("Properties", {}).get("InferenceComponentName", ""))
+    return Change(Action.CREATE, name, resource["Type"], known_as=known_as)
+
+
+def _named(change: Change, stack: Stack) -> Change:
+    """A change under the name that users know; of what is new, AWS does not tell it."""
+    resources = stack.template["Resources"]
+    if change.action is not Action.CREATE or not isinstance(resources, dict):
+        return change
+    return _creation(change.name, resources[change.name])

@@ -8,6 +8,9 @@ own. CloudFormation deletes in reverse order, so adapters go before the base and
 endpoint.
 """
 
+import hashlib
+import re
+
 from troposphere import AWSObject, GetAtt, Ref, sagemaker
 
 from penstock.targets.sagemaker.deployment import Deployment
@@ -59,10 +62,7 @@ def component_hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSOb
     if _needs_model(deployment):
         resources.insert(0, model(deployment))
     adapters = deployment.manifest.adapters.items()
-    return resources + [
-        _adapter(deployment, name, place, number)
-        for number, (name, place) in enumerate(adapters, start=1)
-    ]
+    return resources + [_adapter(deployment, name, place) for name, place in adapters]
 
 
 def _base(
@@ -103,11 +103,9 @@ def _base(
     )
 
 
-def _adapter(
-    deployment: Deployment, name: str, place: str, number: int
-) -> sagemaker.InferenceComponent:
+def _adapter(deployment: Deployment, name: str, place: str) -> sagemaker.InferenceComponent:
     return sagemaker.InferenceComponent(
-        f"Adapter{number}",
+        adapter_title(name),
         DependsOn=["BaseComponent"],
         InferenceComponentName=deployment.component_of(name),
         EndpointName=GetAtt("Endpoint", "EndpointName"),
@@ -116,6 +114,12 @@ def _adapter(
             Container=sagemaker.InferenceComponentContainerSpecification(ArtifactUrl=place),
         ),
     )
+
+
+def adapter_title(name: str) -> str:
+    """An adapter's name in the template: its own whichever others come and go beside it."""
+    plain = "".join(re.findall(r"[A-Za-z0-9]+", name)).capitalize()
+    return f"Adapter{plain[:40]}{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _needs_model(deployment: Deployment) -> bool:
