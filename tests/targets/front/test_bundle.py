@@ -34,7 +34,7 @@ def test_another_image_is_another_source() -> None:
     second, upload = mirror_source("bot", "ui", "ghcr.io/open-webui/open-webui:v2")
     assert first.tag != second.tag
     held = contents(upload_bytes(upload))
-    assert held["Dockerfile"] == b"FROM ghcr.io/open-webui/open-webui:v2\n"
+    assert held["Dockerfile"] == b'FROM ghcr.io/open-webui/open-webui:v2\nVOLUME ["/tmp"]\n'
     assert set(held) == {"Dockerfile", "buildspec.yml"}
 
 

@@ -88,6 +88,19 @@ NOTHING = ec2.SecurityGroupRule(
 """The rule of a group that lets nothing out; an empty list means everything to EC2."""
 
 
+def way(title: str, by: str, to: str, port: int, last: int = 0) -> ec2.SecurityGroupEgress:
+    """A rule that lets the group `by` of the same stack out to its group `to`."""
+    return ec2.SecurityGroupEgress(
+        title,
+        GroupId=GetAtt(by, "GroupId"),
+        DestinationSecurityGroupId=GetAtt(to, "GroupId"),
+        IpProtocol="tcp",
+        FromPort=port,
+        ToPort=last or port,
+        Description=title,
+    )
+
+
 def inwards(title: str, to: object, by: object, port: int, about: str) -> ec2.SecurityGroupIngress:
     """A rule that lets the group `by` into the group `to`."""
     return ec2.SecurityGroupIngress(

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 from troposphere import AWSObject, GetAtt, Ref
 
-from penstock.targets.aws.network import group, outwards
+from penstock.targets.aws.network import group, outwards, way
 from penstock.targets.front.files import file_share
 from penstock.targets.front.images import images
-from penstock.targets.front.scene import Scene
+from penstock.targets.front.scene import PORT, Scene
 from penstock.targets.front.secrets import secrets
 from penstock.targets.front.state import state
 from penstock.targets.front.where import Where
@@ -26,9 +26,9 @@ def front_base(scene: Scene, where: Where) -> list[AWSObject]:
     if scene.is_managed:
         made += state(scene, where)
     if scene.has_ui:
-        reaches = [outwards(443, "AWS's services"), outwards(2049, "Its files", where.cidr)]
-        reaches.append(outwards(8080, "The gateway", where.cidr))
+        reaches = [outwards(443, "The services of AWS")]
         made.append(group("UiGroup", f"Open WebUI of {scene.stack}", where.vpc, reaches))
+        made.append(way("UiReachesGateway", "UiGroup", "GatewayGroup", PORT))
         made += file_share(scene, where)
     return made
 

@@ -33,9 +33,12 @@ def gateway_source(name: str) -> tuple[ImageBuild, Upload]:
 
 
 def mirror_source(name: str, kind: str, image: str) -> tuple[ImageBuild, Upload]:
-    """Somebody else's image, brought into the deployment's own repository."""
+    """Somebody else's image, brought into the deployment's own repository.
+
+    On Fargate a volume takes its owner from what the image declares, so `/tmp` is declared here.
+    """
     spec = (files("penstock.targets.front") / "image" / "buildspec.yml").read_bytes()
-    held = {"Dockerfile": f"FROM {image}\n".encode(), "buildspec.yml": spec}
+    held = {"Dockerfile": f'FROM {image}\nVOLUME ["/tmp"]\n'.encode(), "buildspec.yml": spec}
     return _build(name, kind, held, lambda: pack_zip(held))
 
 

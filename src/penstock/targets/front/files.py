@@ -2,7 +2,7 @@
 
 from troposphere import AWSObject, GetAtt, NoValue, Ref, ec2, efs
 
-from penstock.targets.aws.network import NOTHING
+from penstock.targets.aws.network import NOTHING, way
 from penstock.targets.front.scene import Scene
 from penstock.targets.front.where import Where
 
@@ -54,4 +54,10 @@ def file_share(scene: Scene, where: Where) -> list[AWSObject]:
             CreationInfo=efs.CreationInfo(OwnerUid=UI_USER, OwnerGid=UI_USER, Permissions="0750"),
         ),
     )
-    return [reached, share, *targets, folder]
+    return [
+        reached,
+        way("UiReachesFiles", "UiGroup", "FilesGroup", NFS_PORT),
+        share,
+        *targets,
+        folder,
+    ]

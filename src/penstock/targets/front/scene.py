@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from troposphere import Join, Ref, Select, Sub
+from troposphere import Join, Ref, Sub
 
 from penstock.manifest.model import Manifest
 from penstock.targets.aws.roles import Statement
@@ -44,15 +44,13 @@ class GatewayFiles:
 class Scene:
     """A front of one deployment.
 
-    `engines` is what the gateway must be allowed; `own_network` whether the base stack makes the
-    network; `key` the KMS key, by stack.
+    `engines` is what the gateway must be allowed; `key` is the KMS key as the stack names it.
     """
 
     manifest: Manifest
     stack: str
     files: GatewayFiles
     engines: tuple[Statement, ...]
-    own_network: bool
     key: object | None
 
     @property
@@ -71,11 +69,6 @@ class Scene:
         front = self.manifest.front
         return front.kind == "gateway" and front.state == "managed"
 
-    @property
-    def secret_prefix(self) -> str:
-        """What the names of all secrets of this deployment begin with."""
-        return f"penstock/{self.manifest.name}/"
-
     def image(self, kind: str) -> object:
         """The address of an image in the deployment's repository, or the user's own."""
         given = self.manifest.front.image
@@ -93,8 +86,3 @@ def settings_place(scene: Scene) -> Join:
 def settings_arn(scene: Scene) -> Sub:
     """The ARN of the gateway's settings in the bucket."""
     return Sub(f"arn:${{AWS::Partition}}:s3:::${{BucketName}}/{scene.files.settings.key}")
-
-
-def two_subnets() -> list[Select]:
-    """The first two of the private subnets."""
-    return [Select(0, Ref("SubnetIds")), Select(1, Ref("SubnetIds"))]

@@ -2,7 +2,7 @@
 
 from troposphere import AWSObject, GetAtt, Join, NoValue, Ref, Sub, ec2, elasticache, rds
 
-from penstock.targets.aws.network import NOTHING
+from penstock.targets.aws.network import NOTHING, way
 from penstock.targets.front.scene import Scene
 from penstock.targets.front.secrets import DATABASE
 from penstock.targets.front.where import Where
@@ -99,16 +99,7 @@ def _group(
         ],
         SecurityGroupEgress=[NOTHING],
     )
-    way = ec2.SecurityGroupEgress(
-        f"GatewayTo{about}",
-        GroupId=GetAtt("GatewayGroup", "GroupId"),
-        DestinationSecurityGroupId=GetAtt(made, "GroupId"),
-        IpProtocol="tcp",
-        FromPort=first,
-        ToPort=last,
-        Description=about,
-    )
-    return [made, way]
+    return [made, way(f"GatewayTo{about}", "GatewayGroup", title, first, last)]
 
 
 def database_url(host: object) -> Join:

@@ -7,19 +7,17 @@ from troposphere import Ref, Select
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A network as a template names it; `cidr` is what its addresses lie in."""
+    """A network and two of its subnets, as a template names them."""
 
     vpc: object
     subnets: tuple[object, object]
-    cidr: str
 
 
-def own(cidr: str) -> Where:
+def own() -> Where:
     """The network that the same stack makes."""
-    return Where(Ref("Vpc"), (Ref("PrivateSubnetA"), Ref("PrivateSubnetB")), cidr)
+    return Where(Ref("Vpc"), (Ref("PrivateSubnetA"), Ref("PrivateSubnetB")))
 
 
 def given() -> Where:
-    """A network that there is; its addresses are private ones of any kind."""
-    subnets = (Select(0, Ref("SubnetIds")), Select(1, Ref("SubnetIds")))
-    return Where(Ref("VpcId"), subnets, "10.0.0.0/8")
+    """A network that there is."""
+    return Where(Ref("VpcId"), (Select(0, Ref("SubnetIds")), Select(1, Ref("SubnetIds"))))

@@ -43,7 +43,7 @@ def base_template(deployment: Deployment) -> Template:
         told += _network_outputs(deployment)
     scene = scene_of(deployment, key)
     if scene is not None:
-        place = given() if not deployment.makes_network else own(_cidr(deployment))
+        place = own() if deployment.makes_network else given()
         resources += front_base(scene, place)
         told += front_outputs(scene)
     for resource in resources:
@@ -58,10 +58,6 @@ def base_template(deployment: Deployment) -> Template:
 def _about(deployment: Deployment) -> str:
     network = ", network" if deployment.makes_network else ""
     return f"bucket and roles{network}" if deployment.gateway is None else "all that lasts"
-
-
-def _cidr(deployment: Deployment) -> str:
-    return deployment.manifest.target.network.cidr
 
 
 def _network(deployment: Deployment) -> list[AWSObject]:

@@ -18,7 +18,6 @@ def scene_of(deployment: Deployment, key: object | None) -> Scene | None:
         stack=deployment.stack,
         files=deployment.gateway,
         engines=_may_ask(deployment),
-        own_network=deployment.makes_network,
         key=key,
     )
 
