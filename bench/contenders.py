@@ -79,12 +79,15 @@ def _registry(folder: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def penstock_features(engines: Sequence[int], cores: Cores) -> Iterator[tuple[int, int]]:
+def penstock_features(
+    engines: Sequence[int], cores: Cores, *, routed: bool = False
+) -> Iterator[tuple[int, int]]:
     """The same with everything that several tenants need; yields port and pid.
 
     Ledger, budgets, limits counted by a Valkey or Redis server (where there is one), a fair queue
     that is never full, an audit of who asked what, and a response cache that each request passes
-    by: an answer out of it would cost less than all of this.
+    by: an answer out of it would cost less than all of this. `routed`: and another model that
+    stands in when no engine of this one can answer.
     """
     port = free_port()
     settings = base_settings(engines, port)
@@ -118,7 +121,11 @@ def penstock_features(engines: Sequence[int], cores: Cores) -> Iterator[tuple[in
             stack.enter_context(running(Cores.pin(cores.tools, argv), "valkey"))
             os.environ["BENCH_COUNTERS"] = f"redis://127.0.0.1:{counters}"
             settings["registry"]["counters_env"] = "BENCH_COUNTERS"
-        pid = stack.enter_context(gateway_process(settings, "penstock-features", cores))
+        if routed:
+            settings["models"].append({**model, "name": "stand-in"})
+            model["routing"] = {"fallback": ["stand-in"]}
+        name = "penstock-routed" if routed else "penstock-features"
+        pid = stack.enter_context(gateway_process(settings, name, cores))
         yield port, pid
 
 
