@@ -70,10 +70,21 @@ def _deploy(stage: Stage, commands: Commands) -> None:
     stage.tell("chat", f"{ADAPTER}, version 1: {_says(stage, ADAPTER)}")
     asked = ("invoke", WORDS, "--file", str(file), "--model", "customer", "--max-tokens", "12")
     stage.wait("an answer", lambda: commands.run("chat", *asked).code == 0)
-    for line in _well(
-        commands.run("status", "status", "--file", str(file)), "status"
-    ).out.splitlines():
+    for line in _standing(stage, commands, str(file)).splitlines():
         stage.tell("status", line)
+
+
+def _standing(stage: Stage, commands: Commands, file: str) -> str:
+    """Return what `status` says once all is in service: the chat may just have made it grow."""
+    told = [commands.run("status", "status", "--file", file)]
+
+    def settled() -> bool:
+        if told[-1].code:
+            told.append(commands.run("status", "status", "--file", file))
+        return told[-1].code == 0
+
+    stage.wait("a deployment that is in service", settled)
+    return told[-1].out
 
 
 def _roll(stage: Stage, commands: Commands) -> None:
