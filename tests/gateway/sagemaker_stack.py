@@ -11,12 +11,14 @@ from tests.rehearsal.account import Account, failures
 from tests.rehearsal.sleeping_stack import ADAPTER, BASE, ENDPOINT, components
 
 from penstock.gateway.routing.settings import RoutingSettings
-from penstock.gateway.settings import EngineSettings, ModelSettings, Settings
+from penstock.gateway.settings import EngineSettings, ModelSettings, Settings, WakeSettings
 from penstock.rehearsal.adapters import archive
 from penstock.rehearsal.play.process import Process
 from penstock.wiring.sagemaker import endpoint_engine
 
 BUCKET, STACK = "adapters-of-a-test", "penstock-rehearsed"
+SOON = WakeSettings(timeout_s=120.0, look_every_s=0.3)
+"""On a busy machine the stack falls asleep between two tests: it must be awake again soon."""
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def settings(region: str, **engine: object) -> Settings:
     """A gateway with the models `base` and `poet` (its adapter)."""
     plain = settings_for({}, "base")
     engines = tuple(
-        msgspec.structs.replace(endpoint_engine(name, ENDPOINT, component, region), **engine)
+        msgspec.structs.replace(endpoint_engine(name, ENDPOINT, component, region, SOON), **engine)
         for name, component in (("base", BASE), ("poet", ADAPTER))
     )
     return msgspec.structs.replace(

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
+from penstock.engines.sagemaker.control import State
 from penstock.engines.sagemaker.token import Token
 from penstock.gateway.endpoints import Endpoints
 from penstock.gateway.fleet import Engine, Fleet
@@ -31,6 +32,23 @@ class Mint:
         return Token(f"key-{next(self._numbers)}", self._wall() + self._lasts_s, False)
 
 
+class Plane:
+    """Says what it is told to; satisfies `endpoints.Control`."""
+
+    def __init__(self) -> None:
+        self.says: State | CloudError = State(True, "ep is InService")
+        self.looks = 0
+
+    def state(self, place: SageMakerSettings) -> State:
+        self.looks += 1
+        if isinstance(self.says, CloudError):
+            raise self.says
+        return self.says
+
+    def wake(self, place: SageMakerSettings) -> bool:
+        return False
+
+
 def fleet_of(*regions: str) -> Fleet:
     return Fleet(
         EngineSettings(
@@ -53,8 +71,12 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def kept(fleet: Fleet, mint: Mint, wall: FakeClock) -> AsyncIterator[None]:
-    endpoints = Endpoints(fleet, mint, lambda _: False, wall=wall, again_s=SOON_S)
+async def kept(
+    fleet: Fleet, mint: Mint, wall: FakeClock, plane: "Plane | None" = None
+) -> AsyncIterator[None]:
+    endpoints = Endpoints(
+        fleet, mint, plane or Plane(), wall=wall, again_s=SOON_S, look_every_s=SOON_S
+    )
     await endpoints.start()
     tasks = [asyncio.ensure_future(loop) for loop in endpoints.loops()]
     try:
@@ -130,9 +152,46 @@ async def test_a_refused_key_is_made_anew_and_not_for_every_refusal() -> None:
         assert len(mint.regions) == 2
 
 
+async def test_an_endpoint_that_does_not_serve_is_not_asked() -> None:
+    wall, plane = FakeClock(1000.0), Plane()
+    (engine,) = fleet = fleet_of("eu-west-1")
+    plane.says = State(False, "ep is Creating")
+    async with kept(fleet, Mint(wall, 43_200), wall, plane):
+        assert not engine.usable, "it is known before anybody asks"
+        await fleet.probe_all()
+        assert not engine.usable
+        plane.says = State(True, "ep is InService")
+        await until(lambda: engine.usable)
+        plane.says = State(False, "Could not find endpoint")
+        await until(lambda: not engine.usable)
+        assert not engine.up
+
+
+async def test_what_may_not_be_looked_at_is_asked_all_the_same() -> None:
+    wall, plane = FakeClock(1000.0), Plane()
+    (engine,) = fleet = fleet_of("eu-west-1")
+    plane.says = CloudError("ep cannot be looked at", why="AccessDenied")
+    async with kept(fleet, Mint(wall, 43_200), wall, plane):
+        await until(lambda: plane.looks > 3)
+        assert engine.usable
+
+
+async def test_a_key_and_a_place_are_needed_both() -> None:
+    wall, plane = FakeClock(1000.0), Plane()
+    (engine,) = fleet = fleet_of("eu-west-1")
+    plane.says, mint = State(False, "ep is Failed"), Mint(wall, 43_200)
+    mint.broken = True
+    async with kept(fleet, mint, wall, plane):
+        mint.broken = False
+        await until(lambda: "key" not in engine.bars)
+        assert not engine.usable
+        plane.says = State(True, "ep is InService")
+        await until(lambda: engine.usable)
+
+
 async def test_other_engines_are_left_alone() -> None:
     fleet = Fleet([EngineSettings("plain", "http://127.0.0.1:9")])
-    endpoints = Endpoints(fleet, Mint(FakeClock(), 1), lambda _: False, wall=FakeClock())
+    endpoints = Endpoints(fleet, Mint(FakeClock(), 1), Plane(), wall=FakeClock())
     await endpoints.start()
     assert list(endpoints.loops()) == []
     assert next(iter(fleet)).reads is None

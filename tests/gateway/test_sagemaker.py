@@ -22,7 +22,7 @@ HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with sagemaker_stack.account(tmp_path_factory.mktemp("aws"), scale=240) as found:
+    with sagemaker_stack.account(tmp_path_factory.mktemp("aws"), scale=60) as found:
         deploy(found)
         yield found
 
@@ -160,11 +160,13 @@ def test_an_endpoint_that_is_not_there(aws: Account) -> None:
         for each in made.engines
         if each.sagemaker is not None
     )
-    with GatewayProcess(replace(made, engines=engines)) as gateway:
+    with GatewayProcess(replace(made, engines=engines), is_ready=False) as gateway:
         refused = gateway.chat("Hello", ALICE, model="base", max_tokens=4)
-        assert refused.status_code == 502
+        assert refused.status_code == 503
         assert "nowhere" not in refused.text
-        assert "Endpoint nowhere" in gateway.log  # the operator is told
+        assert "Could not find endpoint" in gateway.log  # the operator is told
+        assert "endpoint/nowhere" in gateway.log
+        assert gateway.get("/ready", None).json()["engines_down"] == ["base", "poet"]
 
 
 def test_a_key_that_is_refused_is_said_and_tried_anew(

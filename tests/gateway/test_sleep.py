@@ -49,6 +49,8 @@ def _credentials() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody tells how the endpoint is
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
         yield
 
 

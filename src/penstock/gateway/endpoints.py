@@ -3,6 +3,9 @@
 No request waits for one. Where a key cannot be made, the endpoints of its region are barred, and
 it is tried again; a key that AWS refuses is made anew at once, for credentials can be revoked
 before they end. One that still lasts stays in use when its renewal fails.
+
+Endpoints that do not serve are barred too: they are looked at in the background, twice a minute.
+One that the gateway's role may not look at counts as good until a request shows otherwise.
 """
 
 import asyncio
@@ -10,7 +13,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from typing import Protocol
 
+from penstock.engines.sagemaker.control import State
 from penstock.engines.sagemaker.token import Token
 from penstock.gateway.fleet import Engine
 from penstock.gateway.settings import SageMakerSettings
@@ -20,6 +25,8 @@ from penstock.ground.errors import PenstockError
 _SHARE = 0.5
 """A key is renewed when this share of its life is over."""
 _MOST_S = 3600.0
+LOOK_EVERY_S = 30.0
+_FIRST_LOOK_S = 5.0
 AGAIN_S = 5.0
 """How soon a renewal that failed is tried again, and how often a refused key is made anew."""
 
@@ -27,8 +34,16 @@ log = logging.getLogger("penstock.gateway")
 
 Minting = Callable[[str], Token]
 """Makes a token for a region; it may take its time and is called in a thread."""
-Waking = Callable[[SageMakerSettings], bool]
-"""Sees to it that an endpoint gets a copy; called in a thread. Whether one was asked for."""
+
+
+class Control(Protocol):
+    """SageMaker's control plane; called in threads. Raises CloudError."""
+
+    def state(self, place: SageMakerSettings) -> State:
+        """Return how an endpoint is."""
+
+    def wake(self, place: SageMakerSettings) -> bool:
+        """See to it that a component gets a copy; whether one had to be asked for."""
 
 
 class Endpoints:
@@ -38,35 +53,75 @@ class Endpoints:
         self,
         engines: Iterable[Engine],
         mint: Minting,
-        wake: Waking,
+        control: Control,
         *,
         wall: Clock,
         again_s: float = AGAIN_S,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._mint, self._wall, self._again_s = mint, wall, again_s
-        self._wake = wake
+        self._control = control
+        self._engines: list[Engine] = []
         self._waking: set[asyncio.Task[None]] = set()
+        self._looks: list[asyncio.Task[None]] = []
+        self._unseen: set[str] = set()
         self._regions: dict[str, _Region] = {}
         for engine in engines:
             if engine.sagemaker is None:
                 continue
             region = self._regions.setdefault(engine.sagemaker.region, _Region())
             region.engines.append(engine)
+            self._engines.append(engine)
             engine.on_denied = region.denied.set
             if engine.sleep is not None and engine.sagemaker.wake.by == "copies":
                 engine.sleep.wake = partial(self._begin_to_wake, engine.name, engine.sagemaker)
 
+        # So many endpoints that one is asked of after the other, and not more than one a second.
+        self._look_every_s = max(look_every_s, float(len(self._engines)))
+
     async def start(self) -> None:
-        """Background: make the first keys; where that fails, the gateway starts without them."""
+        """Background: make the first keys, and look at the endpoints.
+
+        Where a key cannot be made, the gateway starts without it; a look that takes long is not
+        waited for.
+        """
         await asyncio.gather(*(self._renew(name) for name in self._regions))
+        looks = [asyncio.create_task(self._look(engine)) for engine in self._engines]
+        if looks:
+            await asyncio.wait(looks, timeout=_FIRST_LOOK_S)
+        self._looks = looks
 
     def loops(self) -> Sequence[Coroutine[object, object, None]]:
-        """Background: renew for ever."""
-        return [self._keep(name) for name in self._regions]
+        """Background: renew and look for ever."""
+        renewals = [self._keep(name) for name in self._regions]
+        return [*renewals, self._watch()] if renewals else []
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            await asyncio.gather(*(self._look(engine) for engine in self._engines))
+
+    async def _look(self, engine: Engine) -> None:
+        """Bar an endpoint that does not serve; one that may not be looked at is asked."""
+        place = engine.sagemaker
+        if place is None:
+            return
+        try:
+            state = await asyncio.to_thread(self._control.state, place)
+        except PenstockError as error:
+            if engine.name not in self._unseen:
+                log.warning("engine %s: %s", engine.name, error)
+                self._unseen.add(engine.name)
+            engine.bar("place", on=False)
+            return
+        self._unseen.discard(engine.name)
+        if state.serves == ("place" in engine.bars):
+            log.warning("engine %s: %s", engine.name, state.told)
+        engine.bar("place", on=not state.serves)
 
     async def stop(self) -> None:
         """Background: let calls that were begun come to their end."""
-        await asyncio.gather(*self._waking)
+        await asyncio.gather(*self._waking, *self._looks)
 
     def _begin_to_wake(self, name: str, place: SageMakerSettings) -> None:
         task = asyncio.get_running_loop().create_task(self._ask_for_a_copy(name, place))
@@ -76,7 +131,7 @@ class Endpoints:
     async def _ask_for_a_copy(self, name: str, place: SageMakerSettings) -> None:
         """Ask once; where that fails, refused requests may still wake it by an alarm."""
         try:
-            asked = await asyncio.to_thread(self._wake, place)
+            asked = await asyncio.to_thread(self._control.wake, place)
         except PenstockError as error:
             log.warning("engine %s: %s", name, error)
         else:
@@ -124,5 +179,4 @@ class _Region:
 
     def bar(self, *, on: bool) -> None:
         for engine in self.engines:
-            if engine.barred != on:
-                engine.bar(on=on)
+            engine.bar("key", on=on)

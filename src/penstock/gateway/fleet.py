@@ -48,7 +48,7 @@ class Engine:
     """
 
     __slots__ = (
-        "barred",
+        "bars",
         "breaker",
         "draining",
         "foreign",
@@ -76,7 +76,9 @@ class Engine:
         self.up = True  # until a probe or a request says otherwise
         self.slow_probes = 0
         self.breaker, self.work = breaker, Work()
-        self.draining = self.barred = False
+        self.draining = False
+        self.bars: frozenset[str] = frozenset()
+        """What its keeper has against it: no key, no such endpoint."""
         self.sagemaker = settings.sagemaker
         self.reads: Callable[[int, bytes], Verdict] | None = None
         """Reads what comes in place of an answer, where that needs reading."""
@@ -95,7 +97,7 @@ class Engine:
         """Take over what probes, gauges, breaker and operator say."""
         breaker = self.breaker
         self.troubled = breaker.troubled
-        self.usable = self.up and not self.draining and not self.barred and breaker.lets_in
+        self.usable = self.up and not self.draining and not self.bars and breaker.lets_in
         # Who waits for a trial gets the next request: else it might never be tried.
         waits = breaker.state is State.HALF_OPEN
         self.foreign = -math.inf if waits else self.work.foreign
@@ -148,10 +150,12 @@ class Engine:
         """Whether it has a copy, as far as is known."""
         return self.sleep is None or not self.sleep.asleep
 
-    def bar(self, *, on: bool) -> None:
-        """Its keeper says that it cannot be asked, or that it can."""
-        self.barred = on
-        self.seen(up=not on)
+    def bar(self, why: str, *, on: bool) -> None:
+        """Its keeper says that it cannot be asked, or has nothing of that kind against it."""
+        bars = self.bars | {why} if on else self.bars - {why}
+        if bars != self.bars:
+            self.bars = bars
+            self.seen(up=not bars)
 
     def drain(self, *, on: bool) -> None:
         """Give it no new requests, or give it some again; those it has are finished."""
@@ -255,7 +259,7 @@ class Fleet:
         self.is_known = True
 
     async def _probe(self, engine: Engine) -> None:
-        if engine.sagemaker is not None and (engine.up or engine.barred):
+        if engine.sagemaker is not None and (engine.up or engine.bars):
             engine.breaker.tick()
             engine.refresh()
             return

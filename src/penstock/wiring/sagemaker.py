@@ -134,19 +134,29 @@ def open_endpoints(fleet: Fleet) -> Endpoints | None:
 
     if all(engine.sagemaker is None for engine in fleet):
         return None
-    from penstock.engines.sagemaker.control import ask_for_a_copy, control_plane
+    from penstock.engines.sagemaker.control import State, ask_for_a_copy, control_plane, state_of
     from penstock.engines.sagemaker.token import find_credentials, mint
     from penstock.gateway.endpoints import Endpoints
 
     credentials = find_credentials()
 
-    def wake(place: SageMakerSettings) -> bool:
-        # An endpoint without components has no copies to ask for.
-        return place.component is not None and ask_for_a_copy(
-            control_plane(place.region), place.component
-        )
+    class Plane:
+        """Satisfies `endpoints.Control`, by one client a region."""
 
-    return Endpoints(fleet, lambda region: mint(credentials, region), wake, wall=time.time)
+        def __init__(self) -> None:
+            regions = {engine.sagemaker.region for engine in fleet if engine.sagemaker}
+            self._clients = {region: control_plane(region) for region in regions}
+
+        def state(self, place: SageMakerSettings) -> State:
+            return state_of(self._clients[place.region], place.endpoint, place.component)
+
+        def wake(self, place: SageMakerSettings) -> bool:
+            # An endpoint without components has no copies to ask for.
+            return place.component is not None and ask_for_a_copy(
+                self._clients[place.region], place.component
+            )
+
+    return Endpoints(fleet, lambda region: mint(credentials, region), Plane(), wall=time.time)
 
 
 def _missing() -> Exception:
