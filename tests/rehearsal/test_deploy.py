@@ -93,6 +93,7 @@ def test_a_rollback_that_got_stuck_is_gone_on_with(deployments: Deployments) -> 
     assert error["what"] == "penstock-stuck is UPDATE_ROLLBACK_FAILED"
     out, _ = deployments.run("diff")
     assert "first: mend stack penstock-stuck" in out
+    assert "What else would change is known after that." in out
     _, err = deployments.run("deploy", "--yes")
     assert "penstock-stuck: UPDATE_ROLLBACK_COMPLETE" in err
     assert "ScalableTarget: CREATE_COMPLETE" in err

@@ -9,7 +9,7 @@ from rich.text import Text
 from penstock.cli.output import print_text
 from penstock.plan.changes import Action, Change, StackChange
 from penstock.plan.stack_price import StackPrice
-from penstock.plan.steps import Step, Verb
+from penstock.plan.steps import Step, Verb, is_settling
 from penstock.sizing.price import HOURS_PER_MONTH
 from penstock.targets.aws.consequences import consequences
 
@@ -75,12 +75,15 @@ class Difference:
 
 def show(difference: Difference) -> None:
     """Print it for people."""
+    unsettled = {e.piece.name for e in difference.steps if e.verb in (Verb.AWAIT, Verb.MEND)}
     for stack in difference.stacks:
-        for line in _stack(stack):
+        for line in _stack(stack) if stack.stack not in unsettled else ():
             print_text(line)
     for step in difference.steps:
         if step.verb in (Verb.AWAIT, Verb.MEND, Verb.REMOVE):
             print_text(f"first: {step}")
+    if is_settling(difference.steps):
+        print_text("What else would change is known after that.")
     for meaning in difference.meanings:
         print_text(meaning)
     for sentence in _price(difference):

@@ -7,7 +7,7 @@ from penstock.cli.output import AsJson, note, print_json
 from penstock.cli.planning import hub_cache
 from penstock.manifest.loader import load as load_manifest
 from penstock.plan.carrying_out import remaining
-from penstock.plan.steps import to_deploy
+from penstock.plan.steps import is_settling, to_deploy
 from penstock.wiring.deploying import open_deployer
 
 
@@ -26,4 +26,5 @@ def command(manifest_file: ManifestFile = None, *, as_json: AsJson = False) -> N
             print_json({"deployment": manifest.name, "region": region, **found.told()})
             return
         show(found)
-        note("`penstock deploy` does it." if not found.is_empty else "Nothing is to be deployed.")
+        idle = found.is_empty and not is_settling(steps)
+        note("Nothing is to be deployed." if idle else "`penstock deploy` does it.")

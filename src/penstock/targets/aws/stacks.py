@@ -137,9 +137,12 @@ class Stacks:
         """What applying `stack` would change; nothing is left of the question.
 
         Of a stack that does not exist, or has to be made anew, everything is created, and AWS is
-        not asked. `bucket` takes a template that is too large to be sent.
+        not asked. Of one that something is under way with, nothing is known. `bucket` takes a
+        template that is too large to be sent.
         """
         seen = self.find(stack.name)
+        if seen is not None and seen.found in (Found.BUSY, Found.STUCK):
+            return StackChange(stack.name, is_new=False, changes=())
         if seen is None or seen.found is not Found.PRESENT:
             resources = stack.template["Resources"]
             found = resources.items() if isinstance(resources, dict) else ()
