@@ -1,5 +1,6 @@
 """The scribe in a process of its own: what it must not lose when it is killed, and how it ends."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,11 @@ from tests.gateway.gateway_process import GatewayProcess
 from tests.gateway.registry_gateway import entries_when, registry_settings
 
 from penstock.gateway.settings import Settings
+from penstock.registry.dictation import RemoteScribe
+from penstock.registry.records import Price
+from penstock.registry.scribe import Portion
+from penstock.registry.slots import End, Owner, SlotFile
+from penstock.wiring.scribe import open_books, open_database, open_scribe
 
 
 @pytest.fixture
@@ -69,3 +75,33 @@ def test_it_ends_when_its_gateway_is_killed_and_only_then_its_slots_are_read(
         wait_until(lambda: is_gone(pid))
         rows = entries_when(heir, lambda rows: asked <= rows.keys(), 20)
         assert {rows[name]["outcome"] for name in asked} == {"complete"}
+
+
+async def test_who_is_cancelled_leaves_the_next_one_an_answer_of_its_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A gateway that ends cancels the clerk in the middle of a portion, and then asks again."""
+    database = open_database(settings)
+    await database.create()
+    slots = SlotFile(tmp_path / "gw.slots", Owner("gw", ()))
+    scribe, _ = open_scribe(settings, slots, open_books(settings, database))
+    assert isinstance(scribe, RemoteScribe)
+    await scribe.start()
+    for number in range(3):
+        text = f"req-{number}\0bob\0key-1\0scripted\0".encode()
+        slots.settle(slots.admit(text, 7, Price(), 5.0), End(0, False, 7, 0, 3, 5, 12.0))
+    assert scribe.pid is not None
+    os.kill(scribe.pid, signal.SIGSTOP)
+    left = asyncio.create_task(scribe.write(Portion(slots.settled[:2]), {}, again=False))
+    await asyncio.sleep(0.05)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    os.kill(scribe.pid, signal.SIGCONT)
+    await scribe.write(Portion(slots.settled), {}, again=True)
+    async with database.begin() as connection:
+        found = await connection.exec_driver_sql("SELECT request_id FROM penstock_ledger")
+        assert sorted(row[0] for row in found) == ["req-0", "req-1", "req-2"]
+    await scribe.close(complete=True)
+    await database.close()
+    slots.remove()

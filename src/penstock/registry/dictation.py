@@ -76,6 +76,7 @@ class RemoteScribe:
         self._process: subprocess.Popen[bytes] | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._before = self._lines = 0
+        self._last: asyncio.Task[None] | None = None
 
     @property
     def lines(self) -> int:
@@ -108,8 +109,6 @@ class RemoteScribe:
 
     async def write(self, portion: Portion, held: Mapping[LeaseId, int], *, again: bool) -> None:
         """Scribe: write a portion."""
-        if self._streams is None:
-            await self.start()
         slots = array("I", portion.slots).tobytes()
         spilled = str(portion.spilled) if portion.spilled else None
         await self._ask(Order(slots, spilled, list(held.items()), again))
@@ -127,8 +126,19 @@ class RemoteScribe:
             await self._let_go()
 
     async def _ask(self, order: Order) -> None:
+        """Have an order answered; where who asks is cancelled, the next one waits for its end."""
+        if self._last is not None and not self._last.done():
+            await asyncio.wait((self._last,))
+            if not self._last.cancelled() and (error := self._last.exception()):
+                log.warning("what the scribe did last was in vain: %s", error)
+        self._last = asyncio.create_task(self._exchange(order))
+        await asyncio.shield(self._last)
+
+    async def _exchange(self, order: Order) -> None:
         if self._streams is None:
-            raise AssertionError("start comes first")
+            await self.start()
+        if self._streams is None:
+            raise AssertionError("it has started")
         try:
             await _send(self._streams[1], order)
         except OSError:
