@@ -45,7 +45,8 @@ class CountingEngine(ScriptedEngine):
             self.asked_twice.append(request_id)
         words = sum(len(message["content"].split()) for message in body["messages"])
         row = self.journal[request_id] = Generated(words)
-        self.running += 1
+        running = self._running
+        running.add(id(asked))
         try:
             if body.get("stream"):
                 await self._stream(row, body["max_tokens"], writer, gone)
@@ -58,7 +59,7 @@ class CountingEngine(ScriptedEngine):
             self.aborted += 1
             raise
         finally:
-            self.running -= 1
+            running.discard(id(asked))
 
     async def _stream(
         self,

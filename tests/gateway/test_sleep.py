@@ -86,7 +86,7 @@ def asks(gateway: GatewayProcess, many: int) -> list[Future[httpx.Response]]:
 
 
 def held(gateway: GatewayProcess) -> float:
-    return gateway.metric("penstock_held", engine="cloud")
+    return gateway.metric("penstock_held_requests", engine="cloud")
 
 
 def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEngine) -> None:

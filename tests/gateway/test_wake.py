@@ -59,7 +59,7 @@ def test_refused_requests_wake_it_by_the_alarm(aws: Account) -> None:
         assert answers[0] != answers[1]
         assert gateway.metric("penstock_wakes_total", engine="base") == 1
         assert gateway.metric("penstock_wakes_total", engine="poet") <= 1
-        assert gateway.metric("penstock_held") == 0
+        assert gateway.metric("penstock_held_requests") == 0
     activities = aws.client("application-autoscaling").describe_scaling_activities(
         ServiceNamespace="sagemaker"
     )["ScalingActivities"]

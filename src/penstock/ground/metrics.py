@@ -61,7 +61,7 @@ ENGINE_ASLEEP = Metric(
 WAKES = Metric(
     "penstock_wakes_total", "Times that an engine without a copy was woken", ("engine",)
 )
-HELD = Metric("penstock_held", "Requests held now until the engine wakes", ("engine",))
+HELD = Metric("penstock_held_requests", "Requests held now until the engine wakes", ("engine",))
 HELD_ENDS = Metric(
     "penstock_held_total",
     "Requests that were held, by how that ended: answered, gone, failed, late; refused: were not",
