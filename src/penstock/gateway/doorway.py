@@ -234,7 +234,7 @@ class Doorway(HttpToolsProtocol):
         """Keep the head of this request, if it came in one piece with its body and no more."""
         data = self._read
         size = data.find(b"\r\n\r\n") + 4
-        if True:
+        if len(data) == size + body_size:
             same = SameHead(data[:size])
             self._same = same if same.length == body_size else None
 
