@@ -40,7 +40,8 @@ class PenstockError(Exception):
             text = f"{text.rstrip('.')}. {self.fix}"
         if self.where:
             text = f"{text.rstrip('.')} ({self.where})"
-        return text if text.endswith((".", "?", ")", "`")) else f"{text}."
+        text = text.rstrip()
+        return text if text.endswith((".", "?", ")", "`", "}")) else f"{text}."
 
 
 class UserError(PenstockError):
