@@ -17,6 +17,7 @@ from penstock.chat.results import Rich
 from penstock.chat.sources import Toolboxes
 from penstock.chat.tools import mcp_link
 from penstock.chat.tools.described import SourceSettings, TenantAccess
+from penstock.chat.tools.mcp_link import Link
 from penstock.chat.tools.mcp_source import McpSource, make_source
 from penstock.ground.errors import ToolError
 
@@ -197,6 +198,34 @@ async def test_a_server_that_was_restarted_is_found_again(kind: str, tmp_path: P
                 await asyncio.wait_for(call(source, "add", a=1, b=2), 10)
             server.start()
             await keep_calling(source)
+
+
+class Deaf:
+    """A transport that swallows the first cancellation, as one does whose answer comes with it."""
+
+    def __init__(self) -> None:
+        self.swallowed = 0
+
+    async def __aenter__(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        self.swallowed += 1
+        await asyncio.Event().wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        raise AssertionError("it was never entered")
+
+
+async def test_a_connection_that_swallows_its_end_is_ended() -> None:
+    transport = Deaf()
+    link = Link(SourceSettings("fake", mcp_url="http://127.0.0.1:1"), lambda: transport)
+    task = asyncio.create_task(link.run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    async with asyncio.timeout(20):
+        await asyncio.wait((task,))
+    assert task.cancelled()
+    assert transport.swallowed == 1
 
 
 @pytest.mark.parametrize("kind", ["http", "sse"])

@@ -30,6 +30,7 @@ _CONNECT_S = 10.0
 _RETRY_S = (0.2, 1.0, 5.0, 15.0)
 _BACK_SOON_S = 2.0
 _LIST_AGAIN_S = 300.0
+_CANCEL_AGAIN_S = 0.5
 _MAX_PAGES = 50
 _MAX_LISTED = 500
 
@@ -64,9 +65,13 @@ class Link:
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         while True:
+            living = asyncio.create_task(self._live())
             try:
-                await self._live()
-            except Exception as error:  # noqa: BLE001 - an SDK over strangers' servers: any may come
+                await asyncio.wait((living,))
+            finally:
+                await _see_end(living)
+            error = None if living.cancelled() else living.exception()
+            if error is not None:  # an SDK over strangers' servers: any may come
                 _log.warning("MCP server %s: %s", self._told.name, _said(error))
             self._client = None
             self._up.clear()
@@ -209,6 +214,13 @@ class Link:
         self._client = None
         self._up.clear()
         self._lost.set()
+
+
+async def _see_end(task: "asyncio.Task[None]") -> None:
+    """End a task in which the SDK may swallow a cancellation that comes with something else."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCEL_AGAIN_S)
 
 
 async def all_pages(ask: Callable[[str | None], Awaitable[P]]) -> list[P]:
