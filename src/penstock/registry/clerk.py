@@ -89,7 +89,7 @@ class Clerk:
         self._batches: deque[_Batch] = deque()
         self._demands: dict[Purse, _Demand] = {}
         self._wake = asyncio.Event()
-        self._rested_s = clock()
+        self._rested_s = self._wrote_s = clock()
         self._spills = 0
         self.used_s: dict[str, float] = {}
         self.behind = False
@@ -158,7 +158,9 @@ class Clerk:
     async def step(self) -> None:
         """Do all that is to be done now."""
         try:
-            await self.write()
+            if self._has_enough():
+                self._wrote_s = self._clock()
+                await self.write()
             await self.scribe.tend()
             await self._lease()
             if self._clock() - self._rested_s > _REST_EVERY_S:
@@ -175,6 +177,12 @@ class Clerk:
             if self.slots.open > _SPILL_ABOVE:
                 self._collect()
                 self._spill()
+
+    def _has_enough(self) -> bool:
+        """Whether it is time to write: a scribe apart is not woken for a handful."""
+        waited_s = self._clock() - self._wrote_s
+        many = len(self.slots.settled) >= _BATCH
+        return many or waited_s >= _WORK_EVERY_S or bool(self._batches) or not self.scribe.apart
 
     async def write(self) -> None:
         """Write every settled slot to the ledger.
@@ -194,7 +202,8 @@ class Clerk:
             self.slots.free(batch.slots)
             if batch.spilled is not None:
                 batch.spilled.unlink()
-            self._collect()
+            if not self.scribe.apart or len(self.slots.settled) >= _BATCH:
+                self._collect()
 
     def _collect(self) -> None:
         """Make a batch of what was settled; amounts due and slots are taken at one instant."""
@@ -343,6 +352,8 @@ class Clerk:
         complete = False
         try:
             await self.write()
+            while self.slots.settled:  # what came while it wrote
+                await self.write()
             complete = not self.slots.open
             if complete:
                 await self._books.end(self._replica)

@@ -69,6 +69,8 @@ async def receive(reader: asyncio.StreamReader) -> bytes:
 class RemoteScribe:
     """The gateway's side. Satisfies `Scribe`."""
 
+    apart = True
+
     def __init__(self, argv: Sequence[str], task: bytes, slots: int) -> None:
         """`argv` starts the process, which is given the descriptors of a socket and of the slot
         file `slots` as two further arguments, and then `task`."""

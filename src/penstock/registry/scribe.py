@@ -54,6 +54,10 @@ class Lines(Protocol):
 class Scribe(Protocol):
     """Writes what settled slots hold."""
 
+    apart: bool
+    """Whether it has a process of its own: a portion costs little more than its lines then only
+    where it is large, and a large one keeps nobody from the event loop."""
+
     @property
     def lines(self) -> int:
         """How many lines of the audit it has written."""
@@ -77,6 +81,8 @@ class Scribe(Protocol):
 
 class OwnScribe:
     """Works in the gateway's own process. Satisfies `Scribe`."""
+
+    apart = False
 
     def __init__(self, books: Books, shelf: Shelf, replica: str, lines: Lines | None) -> None:
         """Without `lines` there is no audit of requests, or it is made elsewhere."""
