@@ -116,7 +116,7 @@ def test_limits_and_usage_are_of_the_subject_too(
 
 
 def test_a_token_that_was_good_ends(gateway: GatewayProcess, provider: IdentityProvider) -> None:
-    token = token_of(provider, exp=time.time() - 29)
+    token = token_of(provider, exp=time.time() - 26)
     assert gateway.chat(key=token).status_code == 200
     wait_until(lambda: gateway.get("/v1/models", token).status_code == 401)
     assert "it has expired" in gateway.get("/v1/models", token).json()["error"]["message"]

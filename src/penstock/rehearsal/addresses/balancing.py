@@ -65,7 +65,7 @@ class Balancer:
     ) -> Answer:
         groups = action.get("ForwardConfig", {}).get("TargetGroups") or [action]
         behind = self._yard.behind.get(groups[0]["TargetGroupArn"], {})
-        healthy = [each for each in behind.values() if each.task.health == "HEALTHY"]
+        healthy = [each for each in list(behind.values()) if each.task.health == "HEALTHY"]
         if not healthy:
             self._count(balancer, "HTTPCode_ELB_5XX_Count")
             return _page(503, "Service Temporarily Unavailable")

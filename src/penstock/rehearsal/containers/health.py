@@ -16,7 +16,7 @@ class TargetHealth:
     def describe_target_health(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the tasks behind a target group with their health."""
         found = self._yard.behind.get(given["TargetGroupArn"], {})
-        return {"TargetHealthDescriptions": [_told(each) for each in found.values()]}
+        return {"TargetHealthDescriptions": [_told(each) for each in list(found.values())]}
 
 
 def _told(behind: Behind) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Starter:
 
     def stop(self, task: Task, reason: str) -> None:
         """End a task's processes and take it from behind its target groups."""
-        for group in self._yard.behind.values():
+        for group in list(self._yard.behind.values()):
             group.pop(task.ip, None)
         for each in task.containers:
             if each.process is not None:

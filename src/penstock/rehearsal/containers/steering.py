@@ -6,6 +6,7 @@ the wall. The circuit breaker counts such tasks.
 """
 
 import http.client
+import logging
 import time
 
 from penstock.rehearsal.cloud import Cloud, now
@@ -18,6 +19,8 @@ BREAKER_LEAST, BREAKER_MOST = 3, 200
 POLL_S = 3.0
 """How often a service is looked at, in AWS's seconds; `LOOK_S` of the wall at least."""
 LOOK_S = 0.05
+
+log = logging.getLogger("penstock.rehearsal")
 
 
 class Steering:
@@ -40,7 +43,11 @@ class Steering:
 
     def _run(self, service: Service) -> None:
         while service.status == "ACTIVE":
-            self._look(service)
+            try:
+                self._look(service)
+            except Exception:
+                # A defect must not end the only thread that steers: nothing would ever settle.
+                log.exception("%s could not be looked at", service.name)
             time.sleep(max(LOOK_S, POLL_S / self._cloud.clock.scale))
         for each in service.deployments:
             self._drop(service, each.tasks, "Scaling activity initiated by deployment")
@@ -110,7 +117,7 @@ class Steering:
 
     def _behind(self, task: Task) -> list[tuple[int, str, str]]:
         found = []
-        for arn, group in self._yard.behind.items():
+        for arn, group in list(self._yard.behind.items()):  # other services add theirs
             if (target := group.get(task.ip)) and target.real_port:
                 elb = self._cloud.client("elbv2")
                 told = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
@@ -161,7 +168,7 @@ def _answers(port: int, path: str, codes: str) -> bool:
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
