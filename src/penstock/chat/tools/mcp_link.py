@@ -196,7 +196,7 @@ class Link:
         if client is None:
             raise ToolError("the service cannot be reached now", transient=True)
         try:
-            return await work(client)
+            return await self._while_connected(work(client))
         except MCPError as error:
             if error.error.code == CONNECTION_CLOSED or "Session terminated" in str(error):
                 self._lose()
@@ -209,6 +209,24 @@ class Link:
         except Exception as error:
             self._lose()
             raise ToolError("the connection to the service was lost", transient=True) from error
+
+    async def _while_connected(self, work: Awaitable[T]) -> T:
+        """Do `work`, which fails when the connection is lost: the SDK may wait on for its answer.
+
+        Given up, it has a moment to tell the server; what it does not end by itself is left.
+        """
+        doing = asyncio.ensure_future(work)
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait((doing, lost), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise ConnectionError("the connection was lost")
+        finally:
+            lost.cancel()
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait((doing,), timeout=_CANCEL_AGAIN_S)
 
     def _lose(self) -> None:
         self._client = None
