@@ -199,7 +199,7 @@ class Link:
             return await self._while_connected(work(client))
         except MCPError as error:
             if error.error.code == CONNECTION_CLOSED or "Session terminated" in str(error):
-                self._lose()
+                self._lose(client)
                 raise ToolError(
                     "the connection to the service was lost", transient=True
                 ) from error
@@ -207,7 +207,7 @@ class Link:
         except (ValueError, RuntimeError) as error:
             raise ToolError(UNANNOUNCED) from error  # the SDK holds answers to the protocol
         except Exception as error:
-            self._lose()
+            self._lose(client)
             raise ToolError("the connection to the service was lost", transient=True) from error
 
     async def _while_connected(self, work: Awaitable[T]) -> T:
@@ -228,7 +228,9 @@ class Link:
                 doing.cancel()
                 await asyncio.wait((doing,), timeout=_CANCEL_AGAIN_S)
 
-    def _lose(self) -> None:
+    def _lose(self, client: Client) -> None:
+        if client is not self._client:
+            return  # lost before, and perhaps there is another one already
         self._client = None
         self._up.clear()
         self._lost.set()
