@@ -50,9 +50,15 @@ servers:
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 	       && { apt-get install -y -qq valkey-server || apt-get install -y -qq redis-server; } >/dev/null 2>&1; } \
 	  || { echo "the tests need Valkey or Redis: install it and run this again" >&2; exit 1; }
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || [ "$$(uname -s)" != Linux ] \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -y -qq libfaketime >/dev/null; } \
+	  || { echo "the tests need libfaketime: install it and run this again" >&2; exit 1; }
 
-test: $(BIN)/.penstock-dev vllm servers  ## Run every test (TESTS=path for some)
-	$(BIN)/python -m pytest $(TESTS)
+# WORKERS=2 takes two thirds of the time, for most tests wait. A file's tests stay together: they
+# share servers. It is not the default: on a busy machine tests of races may then fail.
+test: $(BIN)/.penstock-dev vllm servers  ## Run every test (TESTS=path for some, WORKERS=2 at once)
+	$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(TESTS)
 
 check: $(BIN)/.penstock-dev  ## Lint, types, import floors
 	$(BIN)/ruff check .
@@ -70,6 +76,14 @@ docs: $(BIN)/.penstock-dev  ## Write the generated pages of docs/ anew
 bench: $(BIN)/.penstock-dev  ## Measure the gateway beside nginx and vllm-router (BENCH=--quick)
 	$(BIN)/python -m bench.gateway $(BENCH)
 	$(BIN)/python -m bench.turns
+
+build/compiled: $(BIN)/.penstock-dev $(shell find src/penstock -name '*.py')
+	@rm -rf $@ $@.new && mkdir -p $@.new && cp -R src/penstock $@.new/
+	@$(BIN)/python src/penstock/targets/front/image/compile.py $@.new
+	@mv $@.new $@ && touch $@
+
+.PHONY: compiled
+compiled: build/compiled  ## Compile the gateway as its image does, for PYTHONPATH=build/compiled
 
 .PHONY: rehearse
 rehearse: $(BIN)/.penstock-dev  ## Rehearse a deployment to AWS on this machine (ARGS='--fault quota')

@@ -56,26 +56,44 @@ def penstock_ledger(
     `audited`: and a sealed audit of all requests, without what was said in them.
     """
     port = free_port()
-    settings = base_settings(engines, port)
     with tempfile.TemporaryDirectory() as folder:
+        settings = with_ledger(base_settings(engines, port), folder)
         if audited:
             key = Path(folder) / "audit.key"
             key.write_text("ab" * 32)
             settings["audit"] = {"folder": f"{folder}/audit", "key_file": str(key)}
-        settings["registry"] = _registry(folder)
-        settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
-        settings["models"][0] |= {
-            "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
-            "context": 4096,
-        }
         name = "penstock-audit" if audited else "penstock-ledger"
         with gateway_process(settings, name, cores) as pid:
             yield port, pid
 
 
-def _registry(folder: str) -> dict[str, Any]:
-    place = {"folder": f"{folder}/usage", "database": f"{folder}/registry.db"}
-    return {**place, "own_process": True}
+def with_ledger(settings: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return settings with budgets and a ledger, written by a process of its own."""
+    settings["registry"] = {
+        "folder": f"{folder}/usage",
+        "database": f"{folder}/registry.db",
+        "own_process": True,
+    }
+    settings["tenants"][0]["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
+    settings["models"][0] |= {
+        "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
+        "context": 4096,
+    }
+    return settings
+
+
+def with_everything(settings: dict[str, Any], folder: str, *, routed: bool) -> dict[str, Any]:
+    """Return settings with all that several tenants need; see `penstock_features`."""
+    with_ledger(settings, folder)
+    model, tenant = settings["models"][0], settings["tenants"][0]
+    tenant |= {"tokens_per_minute": 10**9, "concurrent_requests": 10_000}
+    model["limits"] = {"requests_per_second": 1e7, "concurrent_requests": 10_000}
+    settings |= {"queue": {"max_running": 10_000}, "cache": {}}
+    settings["audit"] = {"folder": f"{folder}/audit"}
+    if routed:
+        settings["models"].append({**model, "name": "stand-in"})
+        model["routing"] = {"fallback": ["stand-in"]}
+    return settings
 
 
 @contextlib.contextmanager
@@ -90,20 +108,9 @@ def penstock_features(
     stands in when no engine of this one can answer.
     """
     port = free_port()
-    settings = base_settings(engines, port)
-    model, tenant = settings["models"][0], settings["tenants"][0]
-    tenant["budgets"] = {"usd_per_month": 1e6, "tokens_per_month": 10**12}
-    tenant |= {"tokens_per_minute": 10**10, "concurrent_requests": 10_000}
-    model |= {
-        "price": {"prompt": 100_000, "cached": 50_000, "completion": 400_000},
-        "context": 4096,
-        "limits": {"requests_per_second": 1e7, "concurrent_requests": 10_000},
-    }
-    settings |= {"queue": {"max_running": 10_000}, "cache": {}}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        settings["audit"] = {"folder": f"{folder}/audit"}
-        settings["registry"] = _registry(folder)
+        settings = with_everything(base_settings(engines, port), folder, routed=routed)
         server = shutil.which("valkey-server") or shutil.which("redis-server")
         if server is not None:
             counters = free_port()
@@ -121,9 +128,6 @@ def penstock_features(
             stack.enter_context(running(Cores.pin(cores.tools, argv), "valkey"))
             os.environ["BENCH_COUNTERS"] = f"redis://127.0.0.1:{counters}"
             settings["registry"]["counters_env"] = "BENCH_COUNTERS"
-        if routed:
-            settings["models"].append({**model, "name": "stand-in"})
-            model["routing"] = {"fallback": ["stand-in"]}
         name = "penstock-routed" if routed else "penstock-features"
         pid = stack.enter_context(gateway_process(settings, name, cores))
         yield port, pid

@@ -71,7 +71,7 @@ def main() -> int:
             argv = [sys.executable, "-m", "penstock.engines.embedded", "--port", str(port)]
             since_s = time.monotonic()
             pid = stack.enter_context(running(argv, "engine"))
-            asyncio.run(_wait(url))
+            asyncio.run(wait_until_ready(url))
             ready_s = time.monotonic() - since_s
         asyncio.run(rate(url, options.model, 4, 16))
         print("| streams | output tokens/s | per CPU-second of the engine |\n|---|---|---|")
@@ -89,7 +89,8 @@ def main() -> int:
     return 0
 
 
-async def _wait(url: str) -> None:
+async def wait_until_ready(url: str) -> None:
+    """Wait until a server says that it is well; raises TimeoutError after 30 s."""
     place = urlsplit(url)
     for _ in range(3000):
         try:

@@ -43,8 +43,8 @@ async def serve(port: int) -> None:
     places = asyncio.Semaphore(PLACES)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await _head(reader):
-            await reader.readexactly(_length(head))
+        while head := await read_head(reader):
+            await reader.readexactly(length_in(head))
             if head.startswith(b"POST"):
                 async with places:
                     await asyncio.sleep(SERVICE_S)
@@ -56,14 +56,16 @@ async def serve(port: int) -> None:
     await server.serve_forever()
 
 
-async def _head(reader: asyncio.StreamReader) -> bytes:
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """Return a head, empty where there is none any more."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return b""
 
 
-def _length(head: bytes) -> int:
+def length_in(head: bytes) -> int:
+    """Return its `content-length`."""
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return int(line.partition(b":")[2])
@@ -85,8 +87,8 @@ async def ask(port: int, key: str, until_s: float) -> list[float]:
     took = []
     while (since_s := time.perf_counter()) < until_s:
         writer.write(request)
-        head = await _head(reader)
-        answer = await reader.readexactly(_length(head))
+        head = await read_head(reader)
+        answer = await reader.readexactly(length_in(head))
         if b" 200 " not in head[:15]:
             raise RuntimeError(f"{head!r} {answer!r}")
         took.append(time.perf_counter() - since_s)

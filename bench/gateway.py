@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,8 @@ class Scenario:
     arguments: tuple[str, ...]
     read: Callable[[dict, float], float]  # type: ignore[type-arg]
     higher_is_better: bool = True
+    own: bool = False
+    """Whether `cpu` is that of the contender's first process alone, without those beside it."""
 
 
 def _stream(connections: int, prompt: str, *more: str) -> tuple[str, ...]:
@@ -130,7 +132,9 @@ class Bench:
         if pid is None or core is None:
             return
         for member in tree(pid)[1:]:
-            os.sched_setaffinity(member, {int(core)})
+            for task in Path(f"/proc/{member}/task").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                    os.sched_setaffinity(int(task.name), {int(core)})
 
     def measure(self, name: str, scenario: Scenario) -> tuple[float, dict]:  # type: ignore[type-arg]
         """Return the figure of one contender and the load client's whole answer.
@@ -139,9 +143,10 @@ class Bench:
             RuntimeError: an answer was wrong, cut or out of order.
         """
         port, pid = self._ports[name]
-        before = cpu_seconds(pid) if pid else 0.0
+        members = [pid] if scenario.own and pid else None
+        before = cpu_seconds(pid, members) if pid else 0.0
         out = load(port, self._cores, *scenario.arguments, "-d", str(self._seconds), "-w", "1")
-        cpu = (cpu_seconds(pid) - before if pid else 0.0) or 1e-9
+        cpu = (cpu_seconds(pid, members) - before if pid else 0.0) or 1e-9
         if out["bad"] or out["trunc"] or out["conn_err"]:
             raise RuntimeError(f"{name}, {scenario.name}: {out}")
         return scenario.read(out, cpu), out

@@ -39,6 +39,12 @@ class Cores:
         return Cores("0", "1") if two else Cores(None, None)
 
     @staticmethod
+    def same() -> "Cores":
+        """Return core 0 for all, where there are two."""
+        chosen = Cores.choose()
+        return Cores(chosen.contender, chosen.contender)
+
+    @staticmethod
     def pin(core: str | None, argv: Sequence[str]) -> list[str]:
         """Return `argv` pinned to `core`."""
         return ["taskset", "-c", core, *argv] if core else list(argv)
@@ -132,10 +138,10 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return user plus system time of the process tree, seconds."""
+def cpu_seconds(pid: int, members: Sequence[int] | None = None) -> float:
+    """Return user plus system time of the process tree, or of some of it, seconds."""
     total = 0
-    for member in tree(pid):
+    for member in tree(pid) if members is None else members:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
             total += int(fields[11]) + int(fields[12])

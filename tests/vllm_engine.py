@@ -1,6 +1,7 @@
 """The real vLLM for tests: started through Penstock's own launch, on its leash, once a session."""
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
+import pytest
 
 from penstock.engines.model_folder import read_facts
 from penstock.engines.vllm import VllmHost, vllm_launch
@@ -15,6 +17,11 @@ from penstock.manifest.model import Manifest
 from penstock.targets.local.child import LEASH
 from penstock.targets.local.ports import free_port
 
+installable = pytest.mark.skipif(
+    platform.system() != "Linux",
+    reason="vLLM is installed on Linux alone; that other systems are told so is tested everywhere",
+)
+"""Marks tests of installing vLLM."""
 KV_CACHE = ("--kv-cache-memory-bytes", str(256 << 20))
 
 

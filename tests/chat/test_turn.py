@@ -449,6 +449,6 @@ async def test_two_hundred_turns_at_once_do_not_wait_for_each_other() -> None:
     tool = ActTool("meet", meet)
     first, second = sse(answer([], [call("meet", "{}")])), sse(answer(["met"]))
     turns = [turn_of(ScriptedEngine([first], [second]), tool) for _ in range(200)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answers = await asyncio.gather(*(events_of(turn) for turn in turns))
     assert {finished_of(events).message.content for events in answers} == {"met"}

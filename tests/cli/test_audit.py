@@ -41,7 +41,9 @@ def test_what_was_altered_is_said_with_its_place(run: Run, audit: Path) -> None:
 def test_entries_are_shown_and_chosen(run: Run, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in run("audit", "show", "--json").out.splitlines()]
     assert [row["request_id"] for row in rows] == [f"req-one-{n}" for n in range(1, 6)]
-    assert "req-one-3" in run("audit", "show", "--request", "req-one-3").out
+    (line,) = run("audit", "show", "--request", "req-one-3").out.splitlines()
+    assert "req-one-3" in line
+    assert line.endswith("note 3")
     assert run("audit", "show", "--tenant", "bob").out == ""
     assert run("audit", "show", "--until", "1970-01-01").out == ""
     assert run("audit", "show", "--since", "1970-01-01", "--json").out.count("\n") == 5

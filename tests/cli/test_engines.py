@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.gateway.gateway_process import GatewayProcess
 from tests.gateway.registry_gateway import ADMIN, registry_settings
+from tests.vllm_engine import installable
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def test_only_vllm_can_be_installed(run: Run) -> None:
     assert "penstock engines install vllm" in ran.err
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="vLLM for CPUs is for Linux")
+@installable
 def test_nothing_is_fetched_without_consent(run: Run, tmp_path: Path) -> None:
     ran = run("engines", "install", "vllm")
     assert ran.code == 3
@@ -44,7 +45,7 @@ def test_nothing_is_fetched_without_consent(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "engines").exists()
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="vLLM for CPUs is for Linux")
+@installable
 def test_what_is_there_is_not_installed_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_VLLM_PYTHON", sys.executable)
     ran = run("engines", "install", "vllm")

@@ -4,13 +4,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from tests.targets.sagemaker.cases import CASES, emitted
+from tests.targets.sagemaker.cases import CASES, KEY, emitted
 
 from penstock.cli.app import main
-from penstock.targets.aws.deployer_policy import deployer_policy
+from penstock.targets.aws.deployer_policy import MAKE_LINKED, deployer_policy
+from penstock.targets.aws.policy_parts import (
+    MOST_CHARACTERS,
+    MOST_POLICIES,
+    length,
+    policy_parts,
+)
+from penstock.targets.aws.roles import allow, document
 
 MANIFEST = """
 name: support-bot
@@ -88,3 +96,74 @@ def test_plan_and_help_do_not_load_troposphere() -> None:
         "import sys, penstock.cli.app, penstock.cli.plan; sys.exit('troposphere' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_parts_of_a_policy_fit_and_say_the_same(name: str) -> None:
+    stacks = emitted(name)
+    policy = deployer_policy("support-bot", (stacks.base.template, stacks.main.template))
+    parts = policy_parts(policy)
+    assert all(length(part) <= MOST_CHARACTERS for part in parts)
+    assert len(parts) <= MOST_POLICIES
+    assert _allowed(policy) == sorted(each for part in parts for each in _allowed(part))
+
+
+def _allowed(policy: Any) -> list[str]:
+    return sorted(
+        f"{action} {resource}"
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    )
+
+
+def test_a_statement_that_is_too_long_by_itself_is_halved() -> None:
+    actions = [f"ec2:Describe{number:040}" for number in range(300)]
+    policy = document([allow(actions, ["*"])])
+    parts = policy_parts(policy)
+    assert len(parts) > 1
+    assert all(length(part) <= MOST_CHARACTERS for part in parts)
+    assert [each for part in parts for each in _allowed(part)] == _allowed(policy)
+
+
+def test_a_long_policy_says_how_it_is_attached(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "penstock.yaml").write_text(
+        MANIFEST + "front: {kind: gateway, plain_http: true, internal: true, state: managed}"
+    )
+    assert main(["render", "--iam"]) == 0
+    written = capsys.readouterr()
+    json.loads(written.out)
+    assert "parts (rendered/iam), and rendered/role.sh makes a role of them" in written.err
+
+
+def test_services_that_were_never_used_may_make_their_roles() -> None:
+    stacks = emitted("gateway-managed")
+    policy: Any = deployer_policy("x", (stacks.base.template, stacks.main.template))
+    (made,) = [each for each in policy["Statement"] if each["Action"] == [MAKE_LINKED]]
+    services = {place.split("/")[2] for place in made["Resource"]}
+    assert {"ecs.amazonaws.com", "rds.amazonaws.com", "elasticache.amazonaws.com"} <= services
+    assert all(place.endswith(".amazonaws.com/*") for place in made["Resource"])
+
+
+def test_a_key_that_exists_may_be_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "penstock.yaml").write_text(
+        MANIFEST.replace("region:", f"kms_key: '{KEY}', region:")
+    )
+    assert main(["render", "--iam", "--json"]) == 0
+    policy = json.loads(capsys.readouterr().out)
+    (used,) = [each for each in policy["Statement"] if each["Resource"] == [KEY]]
+    assert {"kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKey"} <= set(used["Action"])
+
+
+def test_an_image_in_maintenance_is_told_of(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, words in (("vllm", ""), ("tgi", "in maintenance"), ("triton", "vLLM backend")):
+        told = MANIFEST.replace("{id: embedded}", "{id: Qwen/Qwen3-0.6B}")
+        (folder / "penstock.yaml").write_text(f"{told}engine: {{kind: {kind}}}")
+        assert main(["render"]) == 0
+        err = capsys.readouterr().err
+        assert words in err
+        assert ("Mind:" in err) is bool(words)

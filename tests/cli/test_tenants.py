@@ -3,6 +3,8 @@
 import pytest
 from tests.cli.conftest import Run
 
+from penstock.cli.admin_client import policy_fields
+
 FOR = ("--url", "http://127.0.0.1:9", "--admin-key", "a")
 
 
@@ -22,3 +24,10 @@ def test_a_limit_that_there_is_not(
     ran = run(*command, "org-a", "--limit", pair, *FOR)
     assert ran.code == 2
     assert said in " ".join(ran.err.split())
+
+
+def test_a_limit_can_be_taken_away() -> None:
+    given = ["requests_per_day=none", "burst=7"]
+    assert policy_fields(None, None, given, []) == {
+        "limits": {"requests_per_day": None, "burst": 7}
+    }

@@ -93,11 +93,14 @@ def ask(hub: str, model: str, cache: Path) -> str:
         "HF_ENDPOINT": hub,
         "HF_HOME": str(cache),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Ten seconds each otherwise, in which a machine may stand still.
+        "HF_HUB_ETAG_TIMEOUT": "60",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "60",
     }
     env.pop("HF_HUB_OFFLINE", None)
     command = [sys.executable, "-c", PROGRAM, model]
     done = subprocess.run(
-        command, check=False, env=env, capture_output=True, text=True, timeout=60
+        command, check=False, env=env, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]

@@ -8,6 +8,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from tests.vllm_engine import installable
 
 from penstock.engines import vllm_environment as environment
 from penstock.engines.vllm_environment import MARKER, VllmMissing
@@ -81,7 +82,7 @@ def test_a_cpu_without_avx2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     environment.check_machine()
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="vLLM for CPUs is for Linux")
+@installable
 def test_a_full_disk_is_told_before_anything_is_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
         environment.install(lambda _: None, {"PENSTOCK_HOME": str(tmp_path)})
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="vLLM for CPUs is for Linux")
+@installable
 def test_an_interrupted_installation_is_done_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,10 @@ from prometheus_client.metrics_core import Metric
 
 from penstock.gateway.admission import Route
 from penstock.gateway.caller import Account, Caller
-from penstock.gateway.charges import Charge, Charges, Short
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.demand import Demand
 from penstock.gateway.meters import Meters
+from penstock.gateway.till import Short
 from penstock.ground.clock import Clock
 from penstock.registry.clerk import Clerk
 from penstock.registry.gate import Gate
@@ -62,7 +63,7 @@ class Branch:
             try:
                 return self.charges.open(self.caller, self.route, request_id, demand)
             except Short as short:
-                self.clerk.ask_for(short.bill.purse, short.bill.amount)
+                self.clerk.ask_for(short.purse, short.amount)
                 await self.clerk.step()
         raise AssertionError("it never became clear whether the budget reaches")
 

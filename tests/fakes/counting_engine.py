@@ -32,6 +32,18 @@ class CountingEngine(ScriptedEngine):
         self.asked_twice: list[str] = []
         self.stop_at: int | None = None
         self.pause_s = 0.0
+        self.holds_after: int | None = None
+        """Once so many requests have ended, answers that are no streams wait for another word."""
+
+    @property
+    def ended(self) -> int:
+        """Requests that were answered to their end."""
+        return sum(row.ended for row in list(self.journal.values()))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether answers need not wait."""
+        return self.holds_after is None or self.ended < self.holds_after
 
     async def _answer(
         self, asked: Asked, writer: asyncio.StreamWriter, gone: asyncio.Task[bytes]
@@ -53,6 +65,7 @@ class CountingEngine(ScriptedEngine):
             else:
                 row.tokens = body["max_tokens"]
                 await asyncio.sleep(self.pause_s)
+                await self._wait(gone, lambda: self.goes_on)
                 await self._send(plain(_whole(row))[0], writer, gone)
             row.ended = True
         except ConnectionError:

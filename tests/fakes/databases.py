@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from penstock.targets.local.ports import free_port
+from tests.fakes.held_port import HeldPort
 
 
 def _program(name: str) -> str:
@@ -31,8 +30,8 @@ def _as_postgres(command: Sequence[str]) -> list[str]:
 class Postgres:
     """A PostgreSQL server that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder, self.port = folder, port
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(folder / "data"), "-U", "penstock", "-A", "trust",
                   "--no-sync", "-E", "UTF8", "--locale", "C")  # fmt: skip
@@ -49,7 +48,7 @@ class Postgres:
         self._process = subprocess.Popen(
             _as_postgres(command), cwd=self._folder, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self._answers():
             assert time.monotonic() < deadline, "PostgreSQL did not start"
             time.sleep(0.05)
@@ -90,7 +89,7 @@ class Postgres:
         """End it as a lost machine would."""
         self._run("pg_ctl", "stop", "-D", str(self._folder / "data"), "-m", "immediate")
         if self._process is not None:
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def end(self) -> None:
@@ -106,9 +105,13 @@ def postgres() -> Iterator[Postgres]:
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(folder, user.pw_uid, user.pw_gid)
-        server = Postgres(folder)
-        server.start()
+        held = HeldPort()
         try:
-            yield server
+            server = Postgres(folder, held.number)
+            server.start()
+            try:
+                yield server
+            finally:
+                server.end()
         finally:
-            server.end()
+            held.close()

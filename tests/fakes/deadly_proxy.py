@@ -8,7 +8,9 @@ import http.client
 import os
 import re
 import signal
+import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -45,7 +47,9 @@ class DeadlyProxy:
 
             def do_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy._strike(self, body, heard=False)
+                if proxy._strike(self, body, heard=False):
+                    self.close_connection = True  # it died before anybody heard of it
+                    return
                 onward = http.client.HTTPConnection(str(address.hostname), address.port)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
                 onward.request(self.command, self.path, body, headers)
@@ -72,10 +76,14 @@ class DeadlyProxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
-    def begin(self, pid: int, call: int, *, heard: bool) -> None:
-        """Count anew; the process dies at its `call`-th call."""
-        with self._lock:
-            self.calls, self.doom = [], Doom(pid, call, heard)
+    def begin(
+        self, start: Callable[[], subprocess.Popen[str]], call: int, *, heard: bool
+    ) -> subprocess.Popen[str]:
+        """Count anew and start a process; it dies at its `call`-th call."""
+        with self._lock:  # its first call waits until it is known
+            process = start()
+            self.calls, self.doom = [], Doom(process.pid, call, heard)
+        return process
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -86,17 +94,20 @@ class DeadlyProxy:
         self._server.server_close()
         self._thread.join()
 
-    def _strike(self, request: BaseHTTPRequestHandler, body: bytes, *, heard: bool) -> None:
+    def _strike(self, request: BaseHTTPRequestHandler, body: bytes, *, heard: bool) -> bool:
+        """Count a call; whether it is the one at which the client dies, which is killed then."""
         name = operation(request, body)
         if READING.match(name):
-            return
+            return False
         with self._lock:
             if not heard:
                 self.calls.append(name)
             doom = self.doom
-            if doom and doom.heard is heard and len(self.calls) == doom.call:
-                self.doom = None
-                os.kill(doom.pid, signal.SIGKILL)
+            if doom is None or doom.heard is not heard or len(self.calls) != doom.call:
+                return False
+            self.doom = None
+            os.kill(doom.pid, signal.SIGKILL)
+            return True
 
 
 def operation(request: BaseHTTPRequestHandler, body: bytes) -> str:

@@ -11,10 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from tests.fakes.connections import Connections
+from tests.fakes.held_port import HeldPort
 
 
 class Act(Enum):
@@ -53,10 +56,12 @@ class ScriptedEngine:
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.host, self.port = "127.0.0.1", 0
+        self._held = HeldPort()
+        self.host, self.port = "127.0.0.1", self._held.number
         self.tls = tls
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self._connections = Connections(self._serve)
         self.reset()
 
     def reset(self) -> None:
@@ -66,7 +71,9 @@ class ScriptedEngine:
         self.default: Script = ()
         self.health: Script = HEALTHY
         self.gauges: Script = NO_GAUGES
-        self._running: set[int] = set()  # a new one: what is still ending counts in the old one
+        # New ones: what is still ending counts in the old ones.
+        self._running: set[int] = set()
+        self._waiting: set[int] = set()
         self.aborted = self.connections = self.sent_bytes = 0
         self.released = threading.Event()
 
@@ -74,6 +81,11 @@ class ScriptedEngine:
     def running(self) -> int:
         """Requests that are being answered."""
         return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Answers that have come to `Act.WAIT`: what stands before it has been written."""
+        return len(self._waiting)
 
     @property
     def url(self) -> str:
@@ -93,7 +105,7 @@ class ScriptedEngine:
         self._call(self._close())
 
     def start(self) -> None:
-        """Listen, at the same port as before if there was one."""
+        """Listen, at the same port as before."""
         self._call(self._listen())
 
     def run(self) -> None:
@@ -104,38 +116,26 @@ class ScriptedEngine:
     def end(self) -> None:
         """End the thread."""
         self._call(self._close())
+        self._held.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
         self._server = await asyncio.start_server(
-            self._serve, self.host, self.port, limit=2**23, ssl=self.tls
+            self._connections.accept, self.host, self.port, limit=2**23, ssl=self.tls
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            await self._connections.close(self._server)
             self._server = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self.connections += 1
-        try:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._converse(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gone = asyncio.create_task(reader.read(1))
@@ -196,11 +196,19 @@ class ScriptedEngine:
         await drained
         self.sent_bytes += len(data)
 
-    async def _wait(self, gone: asyncio.Task[bytes]) -> None:
-        while not self.released.is_set():
-            done, _ = await asyncio.wait({gone}, timeout=0.002)
-            if done and _has_left(gone):
-                raise ConnectionResetError("the client left")
+    async def _wait(
+        self, gone: asyncio.Task[bytes], over: Callable[[], bool] | None = None
+    ) -> None:
+        """Wait until it is `over`: released, if nothing else is said."""
+        waiting, is_over = self._waiting, over or self.released.is_set
+        waiting.add(id(gone))
+        try:
+            while not is_over():
+                done, _ = await asyncio.wait({gone}, timeout=0.002)
+                if done and _has_left(gone):
+                    raise ConnectionResetError("the client left")
+        finally:
+            waiting.discard(id(gone))
 
 
 def _has_left(gone: asyncio.Task[bytes]) -> bool:
@@ -231,7 +239,7 @@ def scripted_engine(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedEngin
         thread.join()
 
 
-def wait_until(true: Callable[[], object], limit_s: float = 10.0) -> None:
+def wait_until(true: Callable[[], object], limit_s: float = 60.0) -> None:
     """Poll until `true()` holds."""
     deadline = time.monotonic() + limit_s
     while not true():

@@ -23,7 +23,7 @@ from penstock.targets.local.supervisor import Supervisor
 SERVICE = Path(__file__).with_name("service_process.py")
 DEFAULT_PORT = Gateway().port
 QUICK = Timings(
-    poll_s=0.02, tell_s=0.2, warm_s=5, grace_s=0.5, watch_s=0.1, answer_s=1.0, hung_after=3
+    poll_s=0.02, tell_s=0.2, warm_s=60, grace_s=0.5, watch_s=0.1, answer_s=1.0, hung_after=3
 )
 
 
@@ -31,13 +31,13 @@ def quick_backoff() -> Backoff:
     return Backoff(first_s=0.05, cap_s=0.2)
 
 
-def launch(mode: str, mark: str, port: int = 0, ready_timeout_s: float = 10) -> Launch:
+def launch(mode: str, mark: str, port: int = 0, ready_timeout_s: float = 60) -> Launch:
     port = port or free_port()
     return Launch(
         argv=(sys.executable, "-I", "-S", str(SERVICE), str(port), mode, mark),
         url=f"http://127.0.0.1:{port}",
         served_model="fake",
-        ready_timeout_s=0.5 if mode == "deaf" else ready_timeout_s,
+        ready_timeout_s=2.0 if mode == "deaf" else ready_timeout_s,
     )
 
 

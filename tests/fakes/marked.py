@@ -13,7 +13,7 @@ import psutil
 PROGRAM = Path(__file__).with_name("local_stack.py")
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 10) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -75,7 +75,7 @@ class Marked:
     def rest(self) -> str:
         """What else it says until it ends; its exit code is in `supervisor.returncode` then."""
         assert self.supervisor
-        return self.supervisor.communicate(timeout=20)[0]
+        return self.supervisor.communicate(timeout=60)[0]
 
     def cli(self, *arguments: str, engine: str = "good") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -83,7 +83,7 @@ class Marked:
             capture_output=True,
             text=True,
             cwd=self.directory,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

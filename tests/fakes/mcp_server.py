@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import httpx
 from tests.fakes import mcp_tools
+from tests.fakes.held_port import HeldPort
 
 from penstock.chat.tools.described import SourceSettings
-from penstock.targets.local.ports import free_port
 
 FAKE = Path(mcp_tools.__file__)
 KINDS = ("stdio", "http", "sse")
@@ -24,7 +24,7 @@ class McpProcess:
 
     def __init__(self, kind: str, notes: Path, program: Path = FAKE) -> None:
         self.kind, self._notes, self._program = kind, notes, program
-        self._port = free_port()
+        self._held = None if kind == "stdio" else HeldPort()
         self._process: subprocess.Popen[bytes] | None = None
 
     def told(self, **more: Any) -> SourceSettings:
@@ -40,6 +40,11 @@ class McpProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/{'mcp' if self.kind == 'http' else 'sse'}"
 
+    @property
+    def _port(self) -> int:
+        assert self._held is not None
+        return self._held.number
+
     def noted(self) -> list[str]:
         """What the server wrote."""
         return self._notes.read_text().split() if self._notes.exists() else []
@@ -54,7 +59,7 @@ class McpProcess:
         command = [sys.executable, str(self._program), self.kind, str(self._port)]
         environment = {**os.environ, "MCP_NOTES": str(self._notes)}
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self._listens():
             assert self._process.poll() is None
             assert time.monotonic() < deadline
@@ -79,9 +84,11 @@ class McpProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        if self._held is not None:
+            self._held.close()
 
 
-async def until(ready: Callable[[], object], limit_s: float = 20.0) -> None:
+async def until(ready: Callable[[], object], limit_s: float = 60.0) -> None:
     """Poll until `ready()` holds."""
     async with asyncio.timeout(limit_s):
         while not ready():  # noqa: ASYNC110 - it is asked, it does not tell

@@ -6,6 +6,7 @@ With `MCP_NOTES` in its environment it writes there what happens to calls.
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -84,6 +85,13 @@ def whoami(context: Context) -> str:
 def leave() -> str:
     """End the process at once."""
     os._exit(3)
+
+
+@server.tool()
+async def turn_deaf() -> dict[str, int]:
+    """Answer nothing more, once this is answered, nor end; who can be killed."""
+    asyncio.get_running_loop().call_later(0.1, time.sleep, 3600)
+    return {"pid": os.getpid()}
 
 
 @server.resource("memo://one", description="A memo")

@@ -4,10 +4,11 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.connections import Connections
 from tests.fakes.gateway_answers import DONE, LAST, STREAM_HEAD, chunk, delta, event, usage_event
 
 MODEL = "paced"
@@ -36,13 +37,9 @@ class PacedEngine:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it is closed."""
-        try:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 await self._exchange(head.decode(), reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _exchange(
         self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -94,21 +91,19 @@ def serve(engine: PacedEngine) -> Iterator[PacedEngine]:
     stop = asyncio.Event()
 
     async def run() -> None:
-        server = await asyncio.start_server(engine.answer, "127.0.0.1", 0)
+        connections = Connections(engine.answer)
+        server = await asyncio.start_server(connections.accept, "127.0.0.1", 0)
         engine.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         begun.set()
-        async with server:
-            await stop.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        await stop.wait()
+        await connections.close(server)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
-    begun.wait(5)
+    begun.wait(60)
     try:
         yield engine
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        thread.join(60)
         loop.close()

@@ -1,9 +1,9 @@
 """A stand-in for an engine and for the gateway: a real process on a real socket.
 
 `python service_process.py PORT MODE [MARK]`; MARK is for finding it in the process table. Modes:
-`good`, `dies` (exit 3 after a traceback-like line), `deaf` (never ready), `cold` (ready, but the
-first request fails), `stubborn` (ignores SIGTERM), `family` (starts a child in the group and one
-in a session of its own).
+`good`, `dies` (exit 3 after a traceback-like line), `deaf` (never ready), `slow` (the same, where
+it is waited for longer), `cold` (ready, but the first request fails), `stubborn` (ignores
+SIGTERM), `family` (starts a child in the group and one in a session of its own).
 """
 
 import http.server
@@ -17,7 +17,7 @@ port, mode, mark = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        good = mode != "deaf" and self.path in ("/health", "/ready")
+        good = mode not in ("deaf", "slow") and self.path in ("/health", "/ready")
         self.answer(200 if good else 503)
 
     def do_POST(self) -> None:

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-
-from penstock.targets.local.ports import free_port
+from tests.fakes.held_port import HeldPort
 
 
 class Valkey:
     """A server that can be killed, and started again with nothing in it."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder, self.port = folder, free_port()
+    def __init__(self, folder: str, port: int) -> None:
+        self._folder, self.port = folder, port
         self.url = f"redis://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -27,7 +26,7 @@ class Valkey:
         command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
                    "--appendonly", "no", "--dir", self._folder]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._answers():
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.01)
@@ -44,7 +43,7 @@ class Valkey:
         """End it with SIGKILL."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 
@@ -52,9 +51,11 @@ class Valkey:
 def valkey() -> Iterator[Valkey]:
     """A running server, ended and removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
-        server = Valkey(folder)
-        server.start()
+        held = HeldPort()
+        server = Valkey(folder, held.number)
         try:
+            server.start()
             yield server
         finally:
             server.kill()
+            held.close()

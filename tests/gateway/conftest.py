@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.engines.embedded.engine_process import EngineProcess
+from tests.fakes.databases import Postgres, postgres
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine, wait_until
 from tests.gateway.adapters import write_random_adapter
@@ -14,6 +15,13 @@ from tests.gateway.real_engines import MATHS, MODEL, NAME, RealEngine
 from tests.vllm_engine import VllmEngines
 
 from penstock.gateway.settings import ModelSettings, ToolSettings
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A database server that tests may stop, for which no two modules share one."""
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Starts the gateway as a process of its own, and speaks raw HTTP to it."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import httpx
 import msgspec
 from openai import OpenAI
 from prometheus_client.parser import text_string_to_metric_families
+from tests.fakes.left_behind import KEY
 
 from penstock.gateway.routing.settings import BreakerSettings
 from penstock.gateway.settings import (
@@ -26,7 +28,7 @@ from penstock.gateway.settings import (
 from penstock.registry import keys
 from penstock.targets.local.ports import free_port
 
-START_S = 30.0
+START_S = 60.0
 TOOLS = ("get_current_weather", "calculate_math", "search_database")
 ALICE, BOB, TINY = "ps-alice-secret", "ps-bob-secret", "ps-tiny-secret"
 """Keys of three tenants: alice may do all, bob has no tools, tiny has three requests."""
@@ -69,10 +71,23 @@ def key_settings(secret: str, tenant: str) -> KeySettings:
 class GatewayProcess:
     """A running gateway; leaving the block ends it."""
 
-    def __init__(self, settings: Settings, *, is_ready: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        is_ready: bool = True,
+        variables: Mapping[str, str] | None = None,
+        may_complain: bool = False,
+    ) -> None:
+        """`variables`: what it has in its environment beside ours.
+
+        `may_complain`: whether its log may tell of a defect, for tests that make one.
+        """
+        self._may_complain = may_complain
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._path_ready = "/ready" if is_ready else "/health"
+        self._clients: list[OpenAI] = []
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         file = folder / "gateway.json"
@@ -80,7 +95,9 @@ class GatewayProcess:
         self._log = folder / "log"
         command = [sys.executable, "-m", "penstock.cli.gateway", "--settings", str(file)]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log)
+            self.process = subprocess.Popen(
+                command, stderr=log, env={**os.environ, **(variables or {})}
+            )
 
     def __enter__(self) -> Self:
         try:
@@ -98,16 +115,19 @@ class GatewayProcess:
             time.sleep(0.01)
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         finally:
             self.process.kill()
             self.process.wait()
             log = self.log
             self._folder.cleanup()
-        assert "Traceback" not in log, log
+        assert self._may_complain or "Traceback" not in log, log
+        assert KEY.search(log.encode()) is None, log
 
     def _answers(self) -> bool:
         try:
@@ -123,21 +143,23 @@ class GatewayProcess:
     def get(self, path: str, key: str | None = ALICE) -> httpx.Response:
         """Fetch `path`."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.get(self.url + path, headers=headers, timeout=30)
+        return httpx.get(self.url + path, headers=headers, timeout=60)
 
     def post(self, path: str, body: object, key: str | None = ALICE) -> httpx.Response:
         """Send `body` as JSON; bytes are sent as they are."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return httpx.post(self.url + path, content=content, headers=headers, timeout=30)
+        return httpx.post(self.url + path, content=content, headers=headers, timeout=60)
 
     def chat(self, prompt: str = "hi", key: str | None = BOB, **more: object) -> httpx.Response:
         """Ask `/v1/chat/completions`."""
         return self.post("/v1/chat/completions", chat_body(prompt, **more), key)
 
     def sdk(self, key: str = ALICE, **more: Any) -> OpenAI:
-        """The official SDK, which does not try again."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **more)
+        """The official SDK, which does not try again; it is closed with the gateway."""
+        client = OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **more)
+        self._clients.append(client)
+        return client
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of `name` with these labels."""
@@ -152,7 +174,7 @@ class GatewayProcess:
     @contextmanager
     def connect(self) -> Iterator["RawClient"]:
         """A raw connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as sock:
             yield RawClient(sock)
 
 

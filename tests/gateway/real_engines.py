@@ -27,7 +27,7 @@ class RealEngine:
 
     def metric(self, name: str) -> float:
         """The engine's own `vllm:NAME`."""
-        text = httpx.get(f"{self.url}/metrics", timeout=30).text
+        text = httpx.get(f"{self.url}/metrics", timeout=60).text
         found = re.findall(rf"^vllm:{name}(?:{{.*}})? (\S+)$", text, re.M)
         assert found, f"no vllm:{name}"
         return sum(map(float, found))

@@ -43,7 +43,9 @@ def admin(
     """Ask the admin API."""
     content = None if body is None else msgspec.json.encode(body)
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.request(method, f"{gateway.url}/admin{path}", content=content, headers=headers)
+    return httpx.request(
+        method, f"{gateway.url}/admin{path}", content=content, headers=headers, timeout=60
+    )
 
 
 def entries(gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
@@ -63,7 +65,7 @@ def entries(gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
 def entries_when(
     gateway: GatewayProcess,
     true: Callable[[dict[str, dict[str, Any]]], bool],
-    within_s: float = 10,
+    within_s: float = 60,
 ) -> dict[str, dict[str, Any]]:
     """The ledger's entries, once `true` holds for them."""
     deadline = time.monotonic() + within_s

@@ -52,7 +52,8 @@ def test_without_a_key_that_opens_there_is_nothing(
     path: str,
     headers: dict[str, str | bytes],
 ) -> None:
-    answer = httpx.request(method, gateway.url + path, headers=httpx.Headers(headers), json={})  # type: ignore[arg-type]
+    sent = httpx.Headers(headers)  # type: ignore[arg-type]
+    answer = httpx.request(method, gateway.url + path, headers=sent, json={}, timeout=60)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     error = answer.json()["error"]
@@ -72,8 +73,8 @@ def test_without_a_key_that_opens_there_is_nothing(
 )
 def test_ways_to_send_a_key(gateway: GatewayProcess, headers: dict[str, str]) -> None:
     url = f"{gateway.url}/v1/chat/completions"
-    assert httpx.post(url, headers=headers, json=chat_body()).status_code == 200
-    assert httpx.get(f"{gateway.url}/v1/models", headers=headers).status_code == 200
+    assert httpx.post(url, headers=headers, json=chat_body(), timeout=60).status_code == 200
+    assert httpx.get(f"{gateway.url}/v1/models", headers=headers, timeout=60).status_code == 200
 
 
 def test_the_sdk_says_which_error_it_is(gateway: GatewayProcess) -> None:

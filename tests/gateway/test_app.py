@@ -1,8 +1,8 @@
 """The routes that are not hot, and what `/metrics` counts."""
 
 import json
-import time
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.gateway_answers import (
@@ -55,10 +55,10 @@ def test_a_gateway_whose_engine_is_not_there_is_not_ready(engine: ScriptedEngine
 
 
 def test_the_first_answer_comes_soon(engine: ScriptedEngine) -> None:
-    """The aim is 0.6 s on a quiet machine; here it must only not be absurd."""
-    began = time.perf_counter()
-    with GatewayProcess(settings_for({"engine": engine.url}), is_ready=False):
-        assert time.perf_counter() - began < 8
+    """The aim is 0.6 s on a quiet machine; here it must only not take an absurd part of a core."""
+    with GatewayProcess(settings_for({"engine": engine.url}), is_ready=False) as gateway:
+        spent = psutil.Process(gateway.process.pid).cpu_times()
+        assert spent.user + spent.system < 8
 
 
 def test_models(gateway: GatewayProcess) -> None:
@@ -77,7 +77,8 @@ def test_models(gateway: GatewayProcess) -> None:
     assert gateway.get("/v1/models/a/b%20c").status_code == 404
 
 
-OFF = ("queue", "counters", "cache", "key_source", "audit", "routed", "hedges", "shadows")
+OFF = ("queue", "counters", "cache", "key_source", "audit", "routed", "hedges", "shadows",
+       "ledger", "budget", "batch", "clock")  # fmt: skip
 SWITCHED_OFF = tuple(f"penstock_{part}" for part in OFF)
 """Parts that this gateway has not, and whose metrics are not there either."""
 
@@ -177,11 +178,11 @@ def test_gauges(gateway: GatewayProcess, engine: ScriptedEngine) -> None:
         client.send(b"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: %b\r\n"
                     b"content-length: %d\r\n\r\n%b" % (BOB.encode(), len(body), body))  # fmt: skip
         wait_until(lambda: engine.running)
-        assert gateway.metric("penstock_engine_outstanding", engine="engine") >= 1
+        assert gateway.metric("penstock_engine_outstanding", engine="engine") == 1
         assert gateway.metric("penstock_connections") >= 2
         engine.release()
         client.read_answer()
-    wait_until(lambda: gateway.metric("penstock_engine_outstanding", engine="engine") <= 1)
+    wait_until(lambda: gateway.metric("penstock_engine_outstanding", engine="engine") == 0)
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json"])

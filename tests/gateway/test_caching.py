@@ -57,7 +57,7 @@ def ask(
 ) -> httpx.Response:
     body = chat_body(prompt, **more)
     sent = {"authorization": f"Bearer {key}", **(ON if headers is None else headers)}
-    return httpx.post(gateway.url + path, json=body, headers=sent, timeout=30)
+    return httpx.post(gateway.url + path, json=body, headers=sent, timeout=60)
 
 
 def told(answer: httpx.Response) -> str:
@@ -129,9 +129,9 @@ def test_text_completions_are_cached_too(gateway: GatewayProcess, engine: Script
     body = {"model": "scripted", "prompt": "hi"}
     headers = {"authorization": f"Bearer {BOB}", **ON}
     url = f"{gateway.url}/v1/completions"
-    assert told(httpx.post(url, json=body, headers=headers)) == "miss"
+    assert told(httpx.post(url, json=body, headers=headers, timeout=60)) == "miss"
     kept(gateway)
-    again = httpx.post(url, json={**body, "stream": True}, headers=headers)
+    again = httpx.post(url, json={**body, "stream": True}, headers=headers, timeout=60)
     assert told(again) == "hit"
     assert '"text":"Hello"' in again.text
 
@@ -246,9 +246,9 @@ def test_a_header_that_is_wrong_is_refused(
 def test_an_answer_ends_when_its_time_is_over(
     gateway: GatewayProcess, engine: ScriptedEngine
 ) -> None:
-    ask(gateway, headers={"x-penstock-cache": "on; ttl=1"})
-    wait_until(lambda: told(ask(gateway)) == "hit")
-    wait_until(lambda: told(ask(gateway, headers=ON)) == "miss")
+    brief = {"x-penstock-cache": "on; ttl=1"}
+    wait_until(lambda: told(ask(gateway, headers=brief)) == "hit")
+    wait_until(lambda: told(ask(gateway, headers=brief)) == "miss")
 
 
 # What is kept
@@ -288,6 +288,7 @@ def test_a_client_that_left_leaves_nothing(
         f"{gateway.url}/v1/chat/completions",
         json=chat_body(stream=True),
         headers={"authorization": f"Bearer {BOB}", **ON},
+        timeout=60,
     ) as started:
         next(started.iter_raw())
     engine.play(plain(completion("good")))

@@ -1,5 +1,6 @@
 """Charges: what becomes of one request in the ledger and in budgets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from tests.fakes.bank import PRICE, Branch, make_branch
 from penstock.gateway.demand import Demand
 from penstock.gateway.line import Bounds, Line
 from penstock.gateway.passage import Usage
-from penstock.ground.errors import BudgetExceeded
+from penstock.gateway.waiting import open_patiently
+from penstock.ground.errors import BudgetExceeded, NoRoom
 from penstock.registry.entries import Entry
 from penstock.registry.records import Budgets
+from penstock.registry.slots import SLOTS
 from penstock.registry.stores.database import Database
 
 DEMAND = Demand(400, 400, 100, 100)
@@ -44,10 +47,10 @@ async def test_notes_add_up_and_are_cut(branch: Branch) -> None:
 
 async def test_a_tool_call_is_a_line_that_touches_no_budget(branch: Branch) -> None:
     charge = await branch.open(DEMAND)
-    held = [(take.purse.free, take.purse.due) for take in charge.takes]
+    held = [(purse.free, purse.due) for purse in charge.purses]
     branch.charges.line("tool", branch.caller, "search\0_database", outcome="complete",
                         seconds=0.25, request_id=b"req-9/1", note="rows=3")  # fmt: skip
-    assert held == [(take.purse.free, take.purse.due) for take in charge.takes]
+    assert held == [(purse.free, purse.due) for purse in charge.purses]
     (line,) = lines(branch)
     assert (line.kind, line.request_id, line.model) == ("tool", "req-9/1", "search _database")
     assert (line.tenant, line.key_id, line.note) == ("org-a", "key-1", "rows=3")
@@ -74,7 +77,7 @@ async def test_an_answer_from_the_cache_costs_its_share(
     assert (line.outcome, line.cost_nano_usd) == ("from_cache", cost)
     assert (line.prompt_tokens, line.completion_tokens) == (0, 0)
     assert line.note == "saved 400+100 tokens"
-    due = {take.purse.lease.unit: take.purse.due for take in charge.takes}
+    due = {purse.lease.unit: purse.due for purse in charge.purses}
     assert due == {"usd": cost, "tokens": 0}
 
 
@@ -112,6 +115,9 @@ async def test_who_asks_for_too_much_is_told_what_would_pass(
     with pytest.raises(BudgetExceeded) as two:
         await branch.open(Demand(400, 400, 202, 101))  # two answers
     assert "`max_tokens` of 50 or less" in str(two.value)
+    with pytest.raises(BudgetExceeded) as endless:
+        await branch.open(Demand(400, 400, 4096, 9000))  # more than the context has
+    assert "`max_tokens` of 100 or less" in str(endless.value)
     with pytest.raises(BudgetExceeded) as long:
         await branch.open(Demand(900, 900, 1, 1))
     assert "max_tokens" not in str(long.value)
@@ -139,3 +145,30 @@ async def test_who_stands_in_has_a_place_of_its_own(branch: Branch) -> None:
     assert charge.reroute(replace(branch.route, model="third", line=None))
     charge.settle("complete", Usage(7, 3), 0, 0.1)
     assert (first.running, second.running) == (0, 0)
+
+
+async def test_where_all_slots_are_taken_a_request_waits_until_some_are_written(
+    branch: Branch,
+) -> None:
+    slots = branch.clerk.slots
+    (await branch.open(DEMAND)).settle("complete", Usage(7, 3), 0, 0.1)
+    slots._free.clear()
+    asked = branch.caller, branch.route, (b"req-room", b""), DEMAND
+    waiting = asyncio.create_task(open_patiently(branch.charges, *asked))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await branch.clerk.write()
+    charge = await waiting
+    assert charge.slot
+    assert slots.open == SLOTS
+    assert [purse.reserved for purse in charge.purses] == list(reversed(charge.worst))
+
+
+async def test_it_does_not_wait_where_the_database_is_away(branch: Branch) -> None:
+    (await branch.open(DEMAND)).settle("complete", Usage(7, 3), 0, 0.1)
+    branch.clerk.slots._free.clear()
+    branch.clerk.behind = True
+    asked = branch.caller, branch.route, (b"req-room", b""), DEMAND
+    with pytest.raises(NoRoom):
+        await open_patiently(branch.charges, *asked)
+    assert all(not purse.reserved for purses in branch.caller.purses for purse in purses.now)

@@ -17,8 +17,9 @@ import pytest
 from starlette.routing import Route
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import ScriptedEngine, scripted_engine
+from tests.gateway.batches.batch_gateway import batch_settings, line, start
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, chat_body
-from tests.gateway.registry_gateway import ADMIN, admin, entries_when, registry_settings
+from tests.gateway.registry_gateway import ADMIN, admin, entries_when
 
 from penstock.gateway.settings import Settings
 from penstock.wiring.gateway import make_gateway
@@ -36,6 +37,7 @@ class Row:
     theirs: str = "org-a"
     body: Any = None
     more: dict[str, str] = field(default_factory=dict)
+    nobodys: str = NOBODY
 
 
 _CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
@@ -43,6 +45,12 @@ _CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
 _ENGINE = "engine"
 _MCP = {"accept": "application/json, text/event-stream"}
 _WINDOWS = ("", "?group_by=tenant", "?group_by=key_id,model", "?tenant=%s", "?key_id=%s")
+
+_NEW_BATCH = {"input_file_id": "%s", "endpoint": "/v1/chat/completions",
+              "completion_window": "24h"}  # fmt: skip
+_NO_FILE, _NO_BATCH = "file-" + "0" * 24, "batch_" + "0" * 24
+MADE = {"alices file": _NO_FILE, "alices batch": _NO_BATCH}
+"""Ids that are known when they are made."""
 
 ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/health"): Row("open", ("/health",)),
@@ -61,6 +69,27 @@ ROWS: dict[tuple[str, str], Row] = {
         "tenant", ("/v1/completions",), body={"model": "%s", "prompt": "hi"}
     ),
     ("GET", "/v1/usage"): Row("tenant", tuple(f"/v1/usage{q}" for q in _WINDOWS), "alice"),
+    ("GET", "/v1/files"): Row("tenant", ("/v1/files", "/v1/files?after=%s", "/v1/files?purpose=x"),
+                              "alices file", nobodys=_NO_FILE),
+    ("POST", "/v1/files"): Row("tenant", ("/v1/files",)),
+    ("GET", "/v1/files/{id}"): Row("tenant", ("/v1/files/%s",), "alices file", nobodys=_NO_FILE),
+    ("DELETE", "/v1/files/{id}"): Row(
+        "tenant", ("/v1/files/%s",), "alices file", nobodys=_NO_FILE
+    ),
+    ("GET", "/v1/files/{id}/content"): Row(
+        "tenant", ("/v1/files/%s/content",), "alices file", nobodys=_NO_FILE
+    ),
+    ("GET", "/v1/batches"): Row("tenant", ("/v1/batches", "/v1/batches?after=%s"), "alices batch",
+                                nobodys=_NO_BATCH),
+    ("POST", "/v1/batches"): Row(
+        "tenant", ("/v1/batches",), "alices file", _NEW_BATCH, nobodys=_NO_FILE
+    ),
+    ("GET", "/v1/batches/{id}"): Row(
+        "tenant", ("/v1/batches/%s",), "alices batch", nobodys=_NO_BATCH
+    ),
+    ("POST", "/v1/batches/{id}/cancel"): Row(
+        "tenant", ("/v1/batches/%s/cancel",), "alices batch", nobodys=_NO_BATCH
+    ),
     ("GET", "/admin/openapi.json"): Row("admin", ("/admin/openapi.json",)),
     ("GET", "/admin/tenants"): Row("admin", ("/admin/tenants",)),
     ("POST", "/admin/tenants"): Row("admin", ("/admin/tenants",), body={"name": "%s"}),
@@ -102,7 +131,7 @@ _PASS = {"authorization": f"Bearer {ADMIN}"}
 
 
 def settings_in(folder: Path, url: str) -> Settings:
-    settings = registry_settings({"engine": url}, folder, str(folder / "r.db"))
+    settings = batch_settings({"engine": url}, folder)
     return msgspec.structs.replace(settings, metrics_open=False)
 
 
@@ -124,7 +153,7 @@ def gateway() -> Iterator[GatewayProcess]:
     with scripted_engine() as engine, tempfile.TemporaryDirectory() as name:
         engine.play(plain(completion("alice's answer")))
         settings = settings_in(Path(name), engine.url)
-        with GatewayProcess(settings) as process, httpx.Client(timeout=20) as client:
+        with GatewayProcess(settings) as process, httpx.Client(timeout=60) as client:
             CLIENTS[process.url] = client
             _use(process, engine)
             yield process
@@ -137,6 +166,9 @@ def _use(process: GatewayProcess, engine: ScriptedEngine) -> None:
     assert process.post("/v1/completions", {"model": "org-a", "prompt": "x"}, new["secret"])
     assert body["model"] == "org-a"
     entries_when(process, lambda found: len(found) == 2)
+    batch = start(process.sdk(ALICE), [line("alices-line")])
+    MADE["alices file"], MADE["alices batch"] = batch.input_file_id, batch.id
+    entries_when(process, lambda found: len(found) == 3)
     engine.play(plain(completion("an answer")))
 
 
@@ -144,7 +176,7 @@ def probe(
     gateway: GatewayProcess, key: tuple[str, str], path: str, value: str, headers: dict[str, str]
 ) -> tuple[int, str]:
     """Ask; returns status and body, in which what was asked for is left out."""
-    row = ROWS[key]
+    row, value = ROWS[key], MADE.get(value, value)
     body = msgspec.json.encode(row.body).decode().replace("%s", value) if row.body else None
     answer = CLIENTS[gateway.url].request(
         key[0],
@@ -186,7 +218,7 @@ def test_bob_finds_nothing_of_alices(
             assert status == 401, (name, text)
         assert_tells_nothing(text)
         if "%s" in path or (row.body and "%s" in str(row.body)):
-            assert (status, text) == probe(gateway, key, path, NOBODY, headers), name
+            assert (status, text) == probe(gateway, key, path, row.nobodys, headers), name
 
 
 @pytest.mark.parametrize("key", ROWS, ids=str)
@@ -199,7 +231,7 @@ def test_a_key_opens_its_own_half_alone(gateway: GatewayProcess, key: tuple[str,
         assert probe(gateway, key, row.paths[0], row.theirs, named)[0] == 401
     if key[0] == "GET" and row.access != "open":
         url = gateway.url + row.paths[0].replace("%s", row.theirs)
-        assert httpx.head(url, timeout=20).status_code == 401
+        assert httpx.head(url, timeout=60).status_code == 401
 
 
 def test_the_rows_would_find_something(gateway: GatewayProcess) -> None:
@@ -209,11 +241,18 @@ def test_the_rows_would_find_something(gateway: GatewayProcess) -> None:
         probe(gateway, ("GET", "/v1/models/{name:path}"), "/v1/models/%s", "org-a", mine)[0] == 200
     )
     assert "org-a" in gateway.get("/v1/usage", ALICE).text
+    for kind, name in (("files", "alices file"), ("batches", "alices batch")):
+        for path in (f"/v1/{kind}/%s", f"/v1/{kind}"):
+            row = ("GET", path.replace("%s", "{id}"))
+            status, text = probe(gateway, row, path, name, mine)
+            assert status == 200
+            assert "<it>" in text
+    assert "alices-line" in gateway.get(f"/v1/files/{MADE['alices file']}/content", ALICE).text
     for path, what in (("/admin/usage?group_by=tenant", "alice"), ("/metrics", "org-a")):
-        assert what in httpx.get(gateway.url + path, headers=_PASS).text
+        assert what in httpx.get(gateway.url + path, headers=_PASS, timeout=60).text
 
 
 def assert_tells_nothing(text: str) -> None:
-    names = ("alice", "org-a", ALICE, ADMIN)
+    names = ("alice", "org-a", ALICE, ADMIN, MADE["alices file"], MADE["alices batch"])
     for name in itertools.chain(names, (ALICE[:6] + "...",)):
         assert name not in text, text

@@ -65,7 +65,7 @@ def key_of(engine: Engine) -> str:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110  what is waited for tells nobody
             await asyncio.sleep(0.005)
 

@@ -66,10 +66,10 @@ def test_the_nearest_field_is_named() -> None:
 
 def test_a_name_of_megabytes_takes_no_time_and_is_not_repeated() -> None:
     body = b'{"model": "m", "messages": [], "%b": 1}' % (b"x" * 4_000_000)
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(RequestError) as caught:
         read_chat(body)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
     assert len(str(caught.value)) < 300
 
 

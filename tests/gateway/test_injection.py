@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from tests.fakes.databases import Postgres, postgres
 from tests.fakes.gateway_answers import completion, plain
 from tests.fakes.gateway_engine import scripted_engine, wait_until
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, chat_body
@@ -37,12 +36,6 @@ HOSTILE = (
 CLIENTS: dict[str, httpx.Client] = {}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def gateway(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -54,7 +47,7 @@ def gateway(
     with scripted_engine() as engine:
         engine.play(plain(completion()))
         settings = registry_settings({"engine": engine.url}, folder, url)
-        with GatewayProcess(settings) as process, httpx.Client(timeout=20) as client:
+        with GatewayProcess(settings) as process, httpx.Client(timeout=60) as client:
             CLIENTS[process.url] = client
             yield process
 

@@ -7,7 +7,6 @@ is counted as the engine counted it; no budget is overspent.
 import asyncio
 import json
 import random
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,21 +14,16 @@ from typing import Any
 
 import pytest
 from tests.fakes.counting_engine import CountingEngine, counting_engine
-from tests.fakes.databases import Postgres, postgres
+from tests.fakes.databases import Postgres
 from tests.fakes.gateway_engine import wait_until
 from tests.gateway.gateway_process import BOB, GatewayProcess, chat_body
 from tests.gateway.registry_gateway import PRICE, entries, entries_when, registry_settings
 
 from penstock.gateway.settings import Settings
+from penstock.registry.pricing import cost_of
 from penstock.registry.records import Budgets
 
 TOKENS = 6
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
 
 
 @pytest.fixture
@@ -94,17 +88,23 @@ class Load:
 
 
 def compare(found: dict[str, dict[str, Any]], engine: CountingEngine, load: Load) -> int:
-    """The ledger and the journal agree; returns what was spent, nano-dollars."""
+    """The ledger and the journal agree; returns what was spent, nano-dollars.
+
+    A gateway that is killed takes along what the engine has not yet read from its connection.
+    """
     asked = {name: entry for name, entry in found.items() if entry["outcome"] != "refused"}
-    assert engine.journal.keys() == {name for name, e in asked.items() if e["engine"]}
+    sent = {name for name, entry in asked.items() if entry["engine"]}
+    assert engine.journal.keys() <= sent
+    unread = sent - engine.journal.keys()
+    assert {asked[name]["outcome"] for name in unread} <= {"gateway_died"}
     assert not engine.asked_twice
     assert load.complete <= asked.keys()
     for name, entry in asked.items():
         row = engine.journal.get(name)
         if row is None:
-            assert entry["cost_nano_usd"] == 0
+            assert entry["cost_nano_usd"] == 0 or name in unread
             continue
-        cost = PRICE.cost(entry["prompt_tokens"], 0, entry["completion_tokens"])
+        cost = cost_of(PRICE, entry["prompt_tokens"], 0, entry["completion_tokens"])
         assert entry["cost_nano_usd"] == cost
         assert entry["completion_tokens"] <= row.tokens
         if entry["outcome"] == "complete":
@@ -133,7 +133,8 @@ def test_a_client_killed_after_any_chunk_is_charged_what_was_generated(
                     client.read_until(b"word ")
             else:
                 client.read(20)
-            time.sleep(0.01)
+            wait_until(lambda: counting.waiting)
+            chunked.get("/health")  # the gateway's loop has come round since the engine wrote
         count = len(known) + 1
         found = entries_when(chunked, lambda now, count=count: len(now) == count)  # type: ignore[misc]
         (name,) = found.keys() - known
@@ -161,12 +162,19 @@ def chunked(
 def test_a_thousand_at_once_at_two_gateways_stay_within_a_small_budget(
     tmp_path: Path, engine: CountingEngine, server: Postgres
 ) -> None:
-    """Many are refused, for each reserves its worst case; what is spent stays below the cap."""
+    """Many are refused, for each reserves its worst case; what is spent stays below the cap.
+
+    The slower the machine, the more of them are there before the first has ended and the fewer
+    are let in: then another thousand comes.
+    """
     cap = 0.02
     settings = settings_of(engine, tmp_path, server.make("thousand"), bob=Budgets(usd_per_day=cap))
     with GatewayProcess(settings) as one, GatewayProcess(settings) as two:
         load = Load([one.url, two.url], 1)
-        asyncio.run(load.ask_at_once(1000))
+        for _ in range(6):
+            asyncio.run(load.ask_at_once(1000))
+            if len(load.complete) > 150:
+                break
         wait_until(lambda: not engine.running)
         found = entries_when(one, lambda found: engine.journal.keys() <= found.keys())
         found = entries_when(one, lambda found: len(found) >= len(engine.journal))
@@ -187,25 +195,29 @@ def test_gateways_and_the_database_die_under_load(
         mortal = GatewayProcess(settings).__enter__()
         load = Load([lasting.url, mortal.url], 2)
 
+        async def more(answers: int) -> None:
+            enough = len(load.complete) + answers
+            await asyncio.to_thread(wait_until, lambda: len(load.complete) >= enough)
+
         async def run() -> None:
             asking = asyncio.create_task(load.keep_asking(24))
-            await asyncio.sleep(0.8)
+            await more(60)
             mortal.process.kill()
             load.urls = [lasting.url]
-            await asyncio.sleep(0.4)
+            await more(20)
             await asyncio.to_thread(server.kill)
             await asyncio.sleep(0.6)
             await asyncio.to_thread(server.start)
             with_heir = await asyncio.to_thread(GatewayProcess(settings).__enter__)
             load.urls = [lasting.url, with_heir.url]
-            await asyncio.sleep(0.8)
+            await more(60)
             load.going = False
             await asking
             with_heir.__exit__()
 
         asyncio.run(run())
         wait_until(lambda: not engine.running)
-        found = entries_when(lasting, lambda found: engine.journal.keys() <= found.keys(), 20)
+        found = entries_when(lasting, lambda found: engine.journal.keys() <= found.keys())
         mortal.__exit__()
     with GatewayProcess(settings) as last:
         found = entries(last)

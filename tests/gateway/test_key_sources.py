@@ -78,7 +78,7 @@ def test_keys_of_aws_open_and_a_rotation_is_seen(
     wait_until(lambda: gateway.chat(key=SECOND).status_code == 200)
     assert gateway.chat(key=FIRST).status_code == 401
     assert gateway.metric("penstock_key_source_up", source="aws") == 1
-    assert gateway.metric("penstock_key_source_age_seconds", source="aws") < 5
+    assert gateway.metric("penstock_key_source_age_seconds", source="aws") < 60
     found = entries_when(gateway, lambda found: len(found) >= 3)
     assert {entry["tenant"] for entry in found.values()} == {"bob"}
     assert sum(entry["key_id"].startswith("aws-") for entry in found.values()) >= 2
@@ -116,7 +116,7 @@ def test_limits_and_usage_are_of_the_subject_too(
 
 
 def test_a_token_that_was_good_ends(gateway: GatewayProcess, provider: IdentityProvider) -> None:
-    token = token_of(provider, exp=time.time() - 26)
+    token = token_of(provider, exp=time.time() - 24)  # 30 seconds are forgiven
     assert gateway.chat(key=token).status_code == 200
     wait_until(lambda: gateway.get("/v1/models", token).status_code == 401)
     assert "it has expired" in gateway.get("/v1/models", token).json()["error"]["message"]

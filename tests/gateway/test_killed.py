@@ -5,7 +5,6 @@ The engine keeps a journal of its own: which requests it was asked, by the id th
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,12 @@ def asked_ids(engine: ScriptedEngine) -> set[str]:
     return {asked.headers["x-request-id"] for asked in engine.asked}
 
 
-async def load(
-    gateway: GatewayProcess, until_s: float, seen: dict[str, str], *, stream: bool
-) -> None:
+async def load(gateway: GatewayProcess, seen: dict[str, str], *, stream: bool) -> None:
     """Ask until the gateway dies; `seen` gets the outcome of every answer by request id."""
 
     async def ask(client: httpx.AsyncClient) -> None:
         headers = {"x-api-key": BOB}
-        while time.monotonic() < until_s:
+        while True:
             request_id = ""
             body = chat_body(stream=stream)
             try:
@@ -59,7 +56,7 @@ async def load(
             except httpx.HTTPError:
                 return
 
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         await asyncio.gather(*(ask(client) for _ in range(16)))
 
 
@@ -73,8 +70,11 @@ def test_no_request_is_lost_and_none_is_there_twice(
     with GatewayProcess(settings) as gateway:
 
         async def run() -> None:
-            asking = asyncio.create_task(load(gateway, time.monotonic() + 8, seen, stream=stream))
-            await asyncio.sleep(0.3 + round_ * 0.25)
+            asking = asyncio.create_task(load(gateway, seen, stream=stream))
+            enough = 21 + 20 * round_
+            await asyncio.to_thread(
+                wait_until, lambda: [*seen.values()].count("complete") >= enough
+            )
             gateway.process.kill()
             await asking
 
@@ -83,7 +83,9 @@ def test_no_request_is_lost_and_none_is_there_twice(
     assert len(complete) > 20
     with GatewayProcess(settings) as heir:
         found = entries_when(heir, lambda found: asked_ids(engine) <= found.keys())
-    assert asked_ids(engine) == found.keys()
+    # A gateway that is killed takes along what the engine has not yet read from its connection.
+    unread = found.keys() - asked_ids(engine)
+    assert {found[name]["outcome"] for name in unread} <= {"gateway_died"}
     for name in complete:
         entry = found[name]
         assert (entry["outcome"], entry["estimated"]) == ("complete", False), entry
@@ -103,12 +105,11 @@ def test_a_client_that_leaves_after_any_chunk_is_counted(
     with gateway.connect() as client:
         client.send(b"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: %b\r\n"
                     b"content-length: %d\r\n\r\n%b" % (BOB.encode(), len(body), body))  # fmt: skip
-        wait_until(lambda: engine.running == 1)
+        wait_until(lambda: engine.waiting == 1)
         visible = min(chunks, len(WORDS) + 2)
         if visible:
             client.read_until(b"data: ")
-            wait_until(lambda: engine.sent_bytes >= sum(map(len, answer[: chunks + 1])))
-        time.sleep(0.02)
+        gateway.get("/health")  # the gateway's loop has come round since the engine wrote
     (entry,) = entries_when(gateway, lambda found: len(found) == 1).values()
     assert entry["outcome"] == "client_gone"
     if chunks > len(WORDS) + 2:
@@ -156,7 +157,7 @@ def test_a_budget_holds_with_a_thousand_at_once_two_gateways_and_a_kill(
 
     async def ask_all(urls: list[str], count: int) -> None:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
 
             async def ask(number: int) -> None:
                 url = f"{urls[number % len(urls)]}/v1/chat/completions"

@@ -88,7 +88,7 @@ def served(_engine: ScriptedEngine) -> Iterator[GatewayProcess]:
         ),
     )
     with GatewayProcess(settings) as process:
-        wait_until(lambda: len(process.get("/tools").json()["tools"]) > 5, 30)
+        wait_until(lambda: len(process.get("/tools").json()["tools"]) > 5)
         yield process
 
 

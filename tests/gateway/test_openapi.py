@@ -100,4 +100,4 @@ def test_no_request_breaks_it(
     check()
     assert statuses
     assert not re.search("Traceback", tiny.log)
-    assert httpx.get(f"{tiny.url}/ready").status_code == 200
+    assert httpx.get(f"{tiny.url}/ready", timeout=60).status_code == 200

@@ -1,10 +1,15 @@
 """The fair queue over sockets: engines that are full, tenants that take turns."""
 
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from tests.fakes.gateway_answers import call_events, chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, wait_until
@@ -17,6 +22,7 @@ from tests.gateway.gateway_process import (
     raw_chat,
     settings_for,
 )
+from tests.gateway.registry_gateway import entries_when, registry_settings
 
 from penstock.gateway.settings import QueueSettings, ToolSettings
 
@@ -50,7 +56,7 @@ class Asking:
         self._thread.start()
 
     def result(self) -> httpx.Response:
-        self._thread.join(20)
+        self._thread.join(60)
         assert self.answer is not None
         return self.answer
 
@@ -66,6 +72,7 @@ def test_no_more_run_than_the_engine_takes(engine: ScriptedEngine, stream: bool)
     with gateway_over(engine, QueueSettings(2)) as gateway:
         asking = [Asking(lambda: gateway.chat(stream=stream)) for _ in range(6)]
         wait_until(lambda: waiting(gateway) == 4)
+        wait_until(lambda: engine.waiting == 2)
         assert engine.running == 2
         assert gateway.metric("penstock_queue_length", tenant="bob") == 4
         engine.release()
@@ -74,6 +81,28 @@ def test_no_more_run_than_the_engine_takes(engine: ScriptedEngine, stream: bool)
         assert len({each.text for each in answers}) == 1
         assert gateway.metric("penstock_queue_seconds_count", tenant="bob") == 4
         assert waiting(gateway) == 0
+
+
+def test_the_ledger_tells_how_long_who_waited(engine: ScriptedEngine, tmp_path: Path) -> None:
+    """Of a request and of a turn; who did not wait has no such note."""
+    engine.play([Act.WAIT, *streamed(chat_events(["x"]))])
+    settings = registry_settings({"engine": engine.url}, tmp_path, str(tmp_path / "r.db"))
+    settings = msgspec.structs.replace(settings, queue=QueueSettings(1))
+    with GatewayProcess(settings) as gateway:
+        first = Asking(lambda: gateway.chat(stream=True))
+        wait_until(lambda: engine.running == 1)
+        asking = [Asking(partial(gateway.chat, key=key, stream=True)) for key in (BOB, ALICE)]
+        wait_until(lambda: waiting(gateway) == 2)
+        time.sleep(0.05)
+        engine.release()
+        ids = [each.result().headers["x-request-id"] for each in (first, *asking)]
+        found = entries_when(gateway, lambda found: len(found) == 3)
+    notes = [found[each]["note"] for each in ids]
+    assert notes[0] == ""
+    for note in notes[1:]:
+        waited = re.fullmatch(r"queued=(\d+)ms", note)
+        assert waited is not None, note
+        assert int(waited[1]) >= 50
 
 
 def test_an_adapter_shares_the_places_of_its_model(engine: ScriptedEngine) -> None:

@@ -13,8 +13,8 @@ from tests.fakes.written_transport import WrittenTransport
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from penstock.gateway.answer import JSON, Client
-from penstock.gateway.doorway import Doors, Doorway
+from penstock.gateway.answer import JSON, Client, Doors
+from penstock.gateway.doorway import Doorway
 from penstock.gateway.front import HOT_PATHS
 from penstock.gateway.settings import Settings
 
@@ -44,7 +44,7 @@ class Visit:
         self.refused: list[int] = []
         self._open: list[Answering] = []
         doors = Doors(HOT_PATHS, self._begin, self.refused.append)
-        config = Config(app=_no_app, http="httptools", log_config=None)
+        config = Config(app=_no_app, http="httptools", ws="none", log_config=None)
         self.transport = WrittenTransport()
         self.door = Doorway(config, ServerState(), {}, loop, doors=doors, settings=SETTINGS)
         self.door.connection_made(self.transport)
@@ -241,3 +241,25 @@ def test_the_parser_is_spared_the_same_head(
     assert kept.send(second).asked[0][2] == second.partition(b"\r\n\r\n")[2]
     kept.door.parser = parser
     assert kept.send(GREETED).asked[0][1] == b"a"
+
+
+UPGRADES = [b"connection: upgrade\r\nupgrade: h2c\r\n",
+            b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n",
+            b"upgrade: h2c\r\n", b"connection: upgrade\r\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("behind", [b"", WHOLE])
+def test_an_upgrade_is_answered_alike_wherever_it_is_cut(
+    loop: asyncio.AbstractEventLoop, upgrade: bytes, behind: bytes
+) -> None:
+    """llhttp reads no further than the head of one: its body must not be taken for a request."""
+    data = WHOLE.replace(b"\r\n", b"\r\n" + upgrade, 1).replace(b": 3", b": %d" % len(WHOLE))
+    data = data[:-3] + WHOLE + behind
+    whole = Visit(loop).send(data)
+    meant = upgrade in UPGRADES[:2]
+    assert [each[2] for each in whole.asked] == ([] if meant else [WHOLE])
+    assert whole.refused == ([400] if meant else [])
+    assert whole.closing == (meant or bool(behind))
+    for at in range(1, len(data)):
+        assert Visit(loop).send(data[:at], data[at:]) == whole

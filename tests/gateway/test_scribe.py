@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,10 +14,12 @@ from tests.gateway.gateway_process import GatewayProcess
 from tests.gateway.registry_gateway import entries_when, registry_settings
 
 from penstock.gateway.settings import Settings
-from penstock.registry.dictation import RemoteScribe
+from penstock.registry.dictation import Desk, Order, RemoteScribe, _send, receive
+from penstock.registry.entries import End
 from penstock.registry.records import Price
 from penstock.registry.scribe import Portion
-from penstock.registry.slots import End, Owner, SlotFile
+from penstock.registry.slots import Owner, SlotFile
+from penstock.registry.stores.ports import LeaseId
 from penstock.wiring.scribe import open_books, open_database, open_scribe
 
 
@@ -73,7 +77,7 @@ def test_it_ends_when_its_gateway_is_killed_and_only_then_its_slots_are_read(
         assert len(slots) == 2
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: is_gone(pid))
-        rows = entries_when(heir, lambda rows: asked <= rows.keys(), 20)
+        rows = entries_when(heir, lambda rows: asked <= rows.keys())
         assert {rows[name]["outcome"] for name in asked} == {"complete"}
 
 
@@ -105,3 +109,39 @@ async def test_who_is_cancelled_leaves_the_next_one_an_answer_of_its_own(
     await scribe.close(complete=True)
     await database.close()
     slots.remove()
+
+
+class SlowScribe:
+    """Writes when it is told to. Satisfies `Scribe`."""
+
+    apart, lines = False, 0
+
+    def __init__(self) -> None:
+        self.begun, self.may = asyncio.Event(), asyncio.Event()
+
+    async def start(self) -> None: ...
+
+    async def tend(self) -> None: ...
+
+    async def close(self, *, complete: bool) -> None: ...
+
+    async def write(self, portion: Portion, held: Mapping[LeaseId, int], *, again: bool) -> None:
+        self.begun.set()
+        await self.may.wait()
+
+
+async def test_a_gateway_that_goes_before_it_is_answered_leaves_no_error() -> None:
+    one, other = socket.socketpair()
+    ours = await asyncio.open_connection(sock=one)
+    theirs = await asyncio.open_connection(sock=other)
+    scribe = SlowScribe()
+    work = asyncio.create_task(Desk(scribe, theirs).work())
+    await receive(ours[0])
+    await _send(ours[1], Order())
+    await scribe.begun.wait()
+    ours[1].transport.abort()
+    await asyncio.sleep(0)
+    scribe.may.set()
+    async with asyncio.timeout(60):
+        await work
+    theirs[1].close()

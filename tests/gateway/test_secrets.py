@@ -21,7 +21,9 @@ from tests.fakes.databases import Postgres, postgres
 from tests.fakes.gateway_answers import call_events, chat_events, completion, plain, streamed
 from tests.fakes.gateway_engine import Act, ScriptedEngine, scripted_engine, wait_until
 from tests.fakes.identity_provider import AUDIENCE, IdentityProvider, identity_provider
+from tests.fakes.left_behind import keys_in
 from tests.fakes.otlp_receiver import OtlpReceiver, otlp_receiver
+from tests.gateway.batches.batch_gateway import line, rows, start, wait_for
 from tests.gateway.gateway_process import GatewayProcess, chat_body, key_settings
 from tests.gateway.registry_gateway import ADMIN, admin, entries, entries_when, registry_settings
 
@@ -29,6 +31,7 @@ from penstock.chat.tools.described import Operation, SourceSettings, TenantAcces
 from penstock.gateway.identity_settings import AwsKeySettings, KeySourceSettings, OidcSettings
 from penstock.gateway.settings import (
     AuditSettings,
+    BatchSettings,
     CacheSettings,
     RegistrySettings,
     Settings,
@@ -36,6 +39,7 @@ from penstock.gateway.settings import (
     ToolSettings,
     TracingSettings,
 )
+from penstock.registry import keys
 from penstock.registry.records import Budgets
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.tables import metadata
@@ -79,7 +83,7 @@ class Everything:
         aws.close()
         url = self.server.make("secrets")
         self.url = url
-        self.client = stack.enter_context(httpx.Client(timeout=20))
+        self.client = stack.enter_context(httpx.Client(timeout=60))
         self.answers: list[str] = []
         self.shown: list[str] = []
 
@@ -111,6 +115,7 @@ class Everything:
             "audit": AuditSettings(str(self.folder / "audit"), content="full",
                                    key_env="AUDIT_KEY"),
             "tracing": TracingSettings(self.traces.url),
+            "batches": BatchSettings(str(self.folder / "files"), share=1.0),
             "key_sources": KeySourceSettings(
                 AwsKeySettings("t/", "eu-west-1", self.aws_url, refresh_s=0.1),
                 OidcSettings(self.provider.issuer, (AUDIENCE,)),
@@ -183,6 +188,7 @@ def _use(run: Everything) -> None:
     mcp = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
            "params": {"name": "crm_find", "arguments": {"q": PROMPT}}}  # fmt: skip
     assert run.ask("/mcp", mcp, accept="application/json, text/event-stream") == 200
+    _use_a_batch(run)
     made = admin(run.gateway, "POST", "/keys", {"tenant": "bob", "label": "l"}).json()
     rotated = admin(run.gateway, "POST", f"/keys/{made['id']}/rotate", {}).json()
     assert made["secret"].startswith("ps-")
@@ -192,6 +198,19 @@ def _use(run: Everything) -> None:
     for path in ("/tenants", "/keys", f"/keys/{made['id']}", "/usage", "/usage/entries",
                  "/engines", "/openapi.json"):  # fmt: skip
         assert run.ask(f"/admin{path}", key=ADMIN) == 200
+
+
+def _use_a_batch(run: Everything) -> None:
+    """What stands in files is their tenant's and is kept as it is; of keys there is nothing."""
+    run.engine.play(streamed(chat_events(["fine"])))
+    client = run.gateway.sdk(KEY_B)
+    lines = [line("a"), line("b", temperature=0.7)]
+    batch = wait_for(client, start(client, lines).id)
+    assert rows(client, batch.output_file_id).keys() == {"a", "b"}
+    for path in ("/v1/files", "/v1/batches", f"/v1/batches/{batch.id}",
+                 f"/v1/files/{batch.output_file_id}/content"):  # fmt: skip
+        assert run.ask(path) == 200
+    run.engine.play(streamed(chat_events([ANSWER])))
 
 
 def _is_hit(run: Everything, body: object) -> bool:
@@ -218,15 +237,15 @@ def _fail(run: Everything) -> None:
         run.chat(temperature=0.5)
     run.moto.stop()
     del run.moto
-    wait_until(lambda: "keys of aws cannot be read" in run.gateway.log, 15)
+    wait_until(lambda: "keys of aws cannot be read" in run.gateway.log)
     run.provider.broken = True
     count = len(entries(run.gateway))
     run.server.kill()
     run.chat(model="none")
     assert run.ask("/v1/usage") == 503
-    wait_until(lambda: "the ledger waits" in run.gateway.log, 15)
+    wait_until(lambda: "the ledger waits" in run.gateway.log)
     run.server.start()
-    entries_when(run.gateway, lambda found: len(found) > count, 20)
+    entries_when(run.gateway, lambda found: len(found) > count)
 
 
 def canaries(run: Everything) -> list[str]:
@@ -270,7 +289,7 @@ def test_metrics_have_none(run: Everything) -> None:
 
 
 def test_traces_have_none(run: Everything) -> None:
-    wait_until(lambda: len(run.traces.spans) > 10, 15)
+    wait_until(lambda: len(run.traces.spans) > 10)
     assert_clean(run, run.traces.raw.decode("latin-1"), "the traces")
 
 
@@ -299,3 +318,17 @@ def test_files_and_settings_have_none(run: Everything) -> None:
     assert_clean(run, msgspec.json.encode(run.settings()).decode(), "the settings")
     command = Path(f"/proc/{run.gateway.process.pid}/cmdline").read_text()
     assert_clean(run, command, "the command line")
+
+
+@pytest.mark.parametrize("key", ["ps-bob-secret", keys.new_secret()], ids=["chosen", "made"])
+def test_the_search_after_the_whole_run_would_find_a_key(tmp_path: Path, key: str) -> None:
+    """It is made by `tests/conftest.py`, when all tests have run."""
+    place = tmp_path / "deep" / "down"
+    place.mkdir(parents=True)
+    for name in ("registry.db", "gw.slots", "00000001.jsonl", "gateway.log"):
+        file = place / name
+        file.write_bytes(b"\0\x01before" + keys.hint_of(key).encode() + b"...\0")
+        assert keys_in(tmp_path) == []
+        file.write_bytes(b"\0\x01before " + key.encode() + b"\0after")
+        assert keys_in(tmp_path) == [f"{file}: {key}"]
+        file.unlink()

@@ -93,10 +93,15 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
     with GatewayProcess(sleeping(model, replace(SOON, look_every_s=0.2))) as gateway:
         first = asks(gateway, 1)
         wait_until(lambda: held(gateway) == 1)
+        since_s = time.monotonic()
         rest = asks(gateway, 99)
-        wait_until(lambda: held(gateway) == 100, 30)
+        wait_until(lambda: held(gateway) == 100)
+        looks = (time.monotonic() - since_s) / 0.2
+        model.play([Act.WAIT, *NO_COPY])
+        wait_until(lambda: model.running == 1)  # the last look that finds it asleep
         before = len(model.asked)
         model.play(AWAKE)
+        model.release()
         answers = [each.result(60) for each in (*first, *rest)]
         assert [answer.status_code for answer in answers] == [200] * 100
         assert gateway.metric("penstock_wakes_total", engine="cloud") == 1
@@ -105,7 +110,7 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
         assert gateway.metric("penstock_engine_asleep", engine="cloud") == 0
         assert gateway.metric("penstock_requests_total", outcome="complete") == 100
         # While it slept one request at a time went to see, and not one a client.
-        assert before < 60
+        assert before < 10 + looks
         # Each was asked once more when it was awake, but for the one that saw it first.
         assert len(model.asked) - before in (100, 101)
 
@@ -113,7 +118,7 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
 def test_a_storm_that_comes_before_it_is_known_to_sleep(model: ScriptedEngine) -> None:
     with GatewayProcess(sleeping(model)) as gateway:
         storm = asks(gateway, 40)
-        wait_until(lambda: held(gateway) == 40, 30)
+        wait_until(lambda: held(gateway) == 40)
         model.play(AWAKE)
         assert [each.result(60).status_code for each in storm] == [200] * 40
         assert gateway.metric("penstock_wakes_total", engine="cloud") == 1
@@ -140,7 +145,7 @@ def test_after_the_deadline_it_says_when_to_come_back(
         assert {line["outcome"] for line in lines.values()} == {"refused"}
         assert sum(line["prompt_tokens"] + line["cost_nano_usd"] for line in lines.values()) == 0
         model.play(AWAKE)
-        assert gateway.chat("hi", BOB, max_tokens=1500).status_code == 200
+        wait_until(lambda: gateway.chat("hi", BOB, max_tokens=1500).status_code == 200)
 
 
 def test_a_client_that_leaves_gives_its_place_up(model: ScriptedEngine) -> None:
@@ -159,7 +164,7 @@ def test_a_client_that_leaves_gives_its_place_up(model: ScriptedEngine) -> None:
         another = asks(gateway, 1)[0]
         wait_until(lambda: held(gateway) == 2)
         model.play(AWAKE)
-        assert stays.result(30).status_code == another.result(30).status_code == 200
+        assert stays.result(60).status_code == another.result(60).status_code == 200
         assert gateway.metric("penstock_requests_total", outcome="client_gone") == 1
 
 
@@ -169,9 +174,9 @@ def test_when_all_have_left_the_next_one_looks(model: ScriptedEngine) -> None:
             one.send(raw_chat())
             wait_until(lambda: held(gateway) == 1)
         wait_until(lambda: held(gateway) == 0)
-        quiet = len(model.asked)
-        time.sleep(0.3)
-        assert len(model.asked) == quiet, "nobody waits, and it is asked all the same"
+        quiet = len(model.asked) + 1  # a look may be on its way
+        time.sleep(0.5)
+        assert len(model.asked) <= quiet, "nobody waits, and it is asked all the same"
         model.play(AWAKE)
         assert gateway.chat().status_code == 200
 
@@ -181,8 +186,7 @@ def test_none_is_held_where_the_manifest_says_so(model: ScriptedEngine) -> None:
         refused = gateway.chat()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_asleep")
         model.play(AWAKE)
-        time.sleep(0.1)
-        assert gateway.chat().status_code == 200
+        wait_until(lambda: gateway.chat().status_code == 200)
 
 
 def test_a_stream_is_shown_that_it_is_held(model: ScriptedEngine) -> None:
@@ -223,8 +227,8 @@ def test_what_goes_wrong_after_a_heartbeat_stands_in_the_stream(
         rest = client.read_until(LAST)
         assert rest.count(b'"error"') == 1
         assert b"[DONE]" not in rest
-        model.play(AWAKE)
-        assert gateway.chat().status_code == 200  # the connection of others is as good as before
+        model.play(AWAKE)  # the connection of others is as good as before
+        wait_until(lambda: gateway.chat().status_code == 200)
 
 
 def test_a_look_that_fails_costs_one_request_and_not_all(model: ScriptedEngine) -> None:
@@ -234,7 +238,7 @@ def test_a_look_that_fails_costs_one_request_and_not_all(model: ScriptedEngine) 
         model.play(plain(front("Internal failure"), "500 Internal Server Error"), NO_COPY)
         wait_until(lambda: held(gateway) == 4)
         model.play(AWAKE)
-        told = sorted(each.result(30).status_code for each in several)
+        told = sorted(each.result(60).status_code for each in several)
         assert told == [200] * 4 + [502]
         assert gateway.metric("penstock_held_total", outcome="failed") == 1
 
@@ -266,15 +270,15 @@ def test_a_stand_in_answers_meanwhile(model: ScriptedEngine) -> None:
 
 
 def test_a_turn_with_tools_has_its_time_after_it_was_held(model: ScriptedEngine) -> None:
-    """Its rounds are bounded by 0.5 s, and it is held for longer than that."""
+    """Its rounds are bounded by 3 s, and it is held for longer than that."""
     asked = call_events(("call-1", "calculate_math", json.dumps({"expression": "6*7"})))
-    tools = ToolSettings(turn_timeout_s=0.5)
+    tools = ToolSettings(turn_timeout_s=3.0)
     with GatewayProcess(sleeping(model, tools=tools)) as gateway:
         turn = ThreadPoolExecutor(1).submit(gateway.chat, "6*7?", ALICE)
         wait_until(lambda: held(gateway) == 1)
-        time.sleep(0.7)
+        time.sleep(3.1)
         model.play(streamed(asked), streamed(chat_events(["42"])))
-        answer = turn.result(30)
+        answer = turn.result(60)
         assert answer.json()["choices"][0]["message"]["content"] == "42"
         assert gateway.metric("tool_calls_total", outcome="ok") == 1
         assert b'"tools"' in model.asked[-1].body, "its time was over before it began"
@@ -294,14 +298,14 @@ def test_a_turn_is_shown_that_it_is_held_too(model: ScriptedEngine) -> None:
 
 
 def test_an_answer_has_its_whole_time_after_it_was_held(model: ScriptedEngine) -> None:
-    with GatewayProcess(sleeping(model, request_timeout_s=3.0)) as gateway:
+    with GatewayProcess(sleeping(model, request_timeout_s=5.0)) as gateway:
         slow = asks(gateway, 1)[0]
         wait_until(lambda: held(gateway) == 1)
-        time.sleep(1.9)
+        time.sleep(5.1)
         model.play([Act.WAIT, *AWAKE])
         wait_until(lambda: model.running == 1)
-        threading.Timer(1.9, model.release).start()
-        assert slow.result(30).status_code == 200
+        threading.Timer(0.3, model.release).start()
+        assert slow.result(60).status_code == 200
 
 
 def test_a_gateway_that_ends_tells_those_it_holds(model: ScriptedEngine) -> None:
@@ -309,7 +313,7 @@ def test_a_gateway_that_ends_tells_those_it_holds(model: ScriptedEngine) -> None
         waiting = asks(gateway, 3)
         wait_until(lambda: held(gateway) == 3)
         gateway.process.terminate()
-        told = [each.result(30).status_code for each in waiting]
+        told = [each.result(60).status_code for each in waiting]
     assert told == [504] * 3
 
 

@@ -65,8 +65,8 @@ def tools_gateway(
     keys = (*settings.keys, key_settings(CAROL, "carol"))
     settings = msgspec.structs.replace(settings, keys=keys)
     with GatewayProcess(settings) as process:
-        wait_until(lambda: len(process.get("/tools", ALICE).json()["tools"]) == 2, 20)
-        wait_until(lambda: len(process.get("/tools", CAROL).json()["tools"]) == 2, 20)
+        wait_until(lambda: len(process.get("/tools", ALICE).json()["tools"]) == 2)
+        wait_until(lambda: len(process.get("/tools", CAROL).json()["tools"]) == 2)
         yield process
 
 
@@ -227,7 +227,7 @@ def test_mcp_looks_at_who_asks_and_how(
 ) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     headers = {"authorization": f"Bearer {ALICE}", header[0]: header[1]}
-    answer = httpx.post(tools_gateway.url + "/mcp", json=body, headers=headers)
+    answer = httpx.post(tools_gateway.url + "/mcp", json=body, headers=headers, timeout=60)
     assert answer.status_code == status
 
 

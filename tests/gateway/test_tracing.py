@@ -15,7 +15,15 @@ from tests.fakes.otlp_receiver import OtlpReceiver, Seen, otlp_receiver
 from tests.gateway.gateway_process import ALICE, BOB, GatewayProcess, chat_body, settings_for
 
 from penstock.chat.tools.described import Operation, SourceSettings
-from penstock.gateway.settings import TenantSettings, ToolSettings, TracingSettings
+from penstock.gateway.routing.settings import RoutingSettings
+from penstock.gateway.settings import (
+    EngineSettings,
+    ModelSettings,
+    TenantSettings,
+    ToolSettings,
+    TracingSettings,
+)
+from penstock.targets.local.ports import free_port
 
 _numbers = itertools.count(1)
 SECRET = "hush-hush-prompt"
@@ -49,18 +57,27 @@ def traced(
         SourceSettings("api", operations=(operation,), url=api.url, private=True),
     )
     plain_settings = settings_for({"engine": _engine.url}, tools=ToolSettings(sources=sources))
+    bob = msgspec.structs.replace(plain_settings.tenants[1], models=("*",))
     tenants = (
         TenantSettings("alice", tools=("fake", "api", "calculate_math")),
-        *plain_settings.tenants[1:],
+        bob,
+        *plain_settings.tenants[2:],
     )
+    nobody = EngineSettings("nobody", f"http://127.0.0.1:{free_port()}")
+    routing = RoutingSettings(fallback=("scripted",))
+    frail = ModelSettings("frail", ("nobody",), routing=routing, elsewhere=True)
     settings = msgspec.structs.replace(
-        plain_settings, tenants=tenants, tracing=TracingSettings(receiver.url)
+        plain_settings,
+        engines=(*plain_settings.engines, nobody),
+        models=(*plain_settings.models, frail),
+        tenants=tenants,
+        tracing=TracingSettings(receiver.url),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
         process = GatewayProcess(settings)
     with process:
-        wait_until(lambda: len(process.get("/tools").json()["tools"]) == 4, 20)
+        wait_until(lambda: len(process.get("/tools").json()["tools"]) == 4)
         yield process
 
 
@@ -74,7 +91,7 @@ def ask(gateway: GatewayProcess, trace: str, key: str, path: str, body: object) 
         "traceparent": f"00-{trace}-00000000000000aa-01",
         "tracestate": "vendor=1",
     }
-    return httpx.post(gateway.url + path, json=body, headers=headers, timeout=30)
+    return httpx.post(gateway.url + path, json=body, headers=headers, timeout=60)
 
 
 def spans(receiver: OtlpReceiver, trace: str, many: int) -> dict[str, list[Seen]]:
@@ -148,6 +165,36 @@ def test_a_turn_is_an_orchestration_over_inference_and_tools(
     assert any(f"{trace}-{ends['fake_whoami'].span}" in str(m["content"]) for m in told)
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "root", "many"),
+    [
+        ("/v1/chat/completions", BOB, "inference", 1),
+        ("/v1/chat/completions", ALICE, "orchestration", 2),
+        ("/invoke", ALICE, "orchestration", 2),
+    ],
+)
+def test_the_model_that_stood_in_is_the_one_that_answered(  # noqa: PLR0917  fixtures
+    traced: GatewayProcess,
+    engine: ScriptedEngine,
+    receiver: OtlpReceiver,
+    path: str,
+    key: str,
+    root: str,
+    many: int,
+) -> None:
+    trace = trace_id()
+    engine.play(plain(completion()) if key == BOB else streamed(chat_events(["a"])))
+    body = {"prompt": "hi", "model": "frail"} if path == "/invoke" else chat_body(model="frail")
+    assert ask(traced, trace, key, path, body).status_code == 200
+    found = spans(receiver, trace, many)
+    (span,) = found[root]
+    if key == ALICE:
+        assert found["inference"][-1].attributes["gen_ai.request.model"] == "scripted"
+    assert span.attributes["gen_ai.request.model"] == "frail"
+    assert span.attributes["gen_ai.response.model"] == "scripted"
+    assert span.attributes["penstock.outcome"] == "complete"
+
+
 def test_a_failed_request_is_marked(
     traced: GatewayProcess, engine: ScriptedEngine, receiver: OtlpReceiver
 ) -> None:
@@ -178,7 +225,7 @@ def test_what_was_not_sampled_is_not_sent_but_passed_on(
         "traceparent": f"00-{trace}-00000000000000aa-00",
     }
     url = f"{traced.url}/v1/chat/completions"
-    assert httpx.post(url, json=chat_body(SECRET), headers=headers).status_code == 200
+    assert httpx.post(url, json=chat_body(SECRET), headers=headers, timeout=60).status_code == 200
     assert engine.asked[-1].headers["traceparent"].startswith(f"00-{trace}-")
     assert engine.asked[-1].headers["traceparent"].endswith("-00")
     assert traced.post("/v1/chat/completions", b"{", BOB).status_code == 400

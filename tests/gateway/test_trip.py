@@ -18,7 +18,8 @@ from penstock.gateway.faults import Fault
 from penstock.gateway.fields import read_chat
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.meters import Meters
-from penstock.gateway.relay import Order, Relay
+from penstock.gateway.order import Order
+from penstock.gateway.relay import Relay
 from penstock.gateway.routing.settings import RoutingSettings
 from penstock.gateway.settings import ModelSettings
 from penstock.gateway.trip import Trip
@@ -34,6 +35,7 @@ class Client:
         self.request_id, self.headers_out = b"req-1", b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.claimed_tenant: bytes | None = None
+        self.tells_cache = False
         self.address = b""
         self.takes_chunks = True
         self.done = asyncio.Event()
@@ -136,7 +138,7 @@ def _gateway(one: str, other: str) -> tuple[Ask, Callable[[], Awaitable[None]]]:
             await asyncio.sleep(0.3)
             relay.cancel()
         else:
-            await asyncio.wait_for(client.done.wait(), 10)
+            await asyncio.wait_for(client.done.wait(), 60)
         return weakref.ref(client), weakref.ref(trip)
 
     return ask, fleet.close

@@ -300,7 +300,7 @@ def test_what_came_before_a_client_left_is_billed(
     with gateway.connect() as client:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: %b\r\n" % ALICE.encode()
         client.send(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
-        wait_until(lambda: engine.sent_bytes > 0 and engine.running == 1)
+        wait_until(lambda: engine.waiting == 1)
         if stream:
             client.read_until(b'"c"')
         else:

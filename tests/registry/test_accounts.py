@@ -114,6 +114,24 @@ async def test_a_new_manifest_replaces_the_old_one(accounts: AccountStore) -> No
     assert states == {"key-1": False, "key-2": True}
 
 
+async def test_stacks_over_one_database_leave_each_others_keys_alone(
+    accounts: AccountStore,
+) -> None:
+    """Each makes keys at its start, and revokes those that it made before."""
+    given = [tenant("org-a", source="manifest")]
+
+    def made(number: int, stack: str) -> KeyRecord:
+        return key(number, source="manifest", label=stack)
+
+    await accounts.seed(given, [key(1, source="manifest")])  # as before there were labels
+    await accounts.seed(given, [made(2, "here")], "here")
+    await accounts.seed(given, [made(3, "there")], "there")
+    await accounts.seed(given, [made(4, "here")], "here")
+    await accounts.seed(given, [])
+    states = {one.id: one.opens_at(2000.0) for one in await accounts.keys()}
+    assert states == {"key-1": False, "key-2": False, "key-3": True, "key-4": True}
+
+
 async def test_the_same_manifest_changes_nothing(accounts: AccountStore) -> None:
     given = [tenant("org-a", source="manifest")], [key(1, source="manifest")]
     await accounts.seed(*given)
@@ -143,7 +161,7 @@ async def test_changes_at_the_same_time_are_all_seen(accounts: AccountStore) -> 
             found.update(one.id for one in changes.keys)
 
     makers = (accounts.add_keys([key(number)]) for number in range(40))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(watch(), *makers)
 
 

@@ -30,6 +30,7 @@ from penstock.gateway.demand import Demand
 from penstock.gateway.passage import Usage
 from penstock.ground.clock import FakeClock
 from penstock.ground.errors import BudgetExceeded, LimitExceeded, StoreUnavailable
+from penstock.registry.pricing import cost_of
 from penstock.registry.records import Budgets, Limits
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.ports import LeaseId
@@ -64,6 +65,7 @@ class Bank(RuleBasedStateMachine):
         self.branches: list[Branch] = []
         self.open: list[tuple[Branch, Charge]] = []
         self.names = 0
+        self.ahead_s: dict[str, int] = {}
         self.expected: dict[str, tuple[int, int, int]] = {}
 
     def run(self, work: Coroutine[object, object, T]) -> T:
@@ -80,10 +82,18 @@ class Bank(RuleBasedStateMachine):
     def start(self, ahead_s: int) -> None:
         """A gateway, whose clock is ahead of the others'."""
         self.names += 1
+        name = f"gw-{self.names}"
+        self.ahead_s[name] = ahead_s
         self.branches.append(
-            make_branch(self.database, Path(self.folder.name), f"gw-{self.names}", BUDGETS,
-                        clock=self.clock, wall=lambda: self.wall() + ahead_s)
+            make_branch(self.database, Path(self.folder.name), name, BUDGETS,
+                        clock=self.clock, wall=lambda: self.wall() + self.ahead_s[name])
         )  # fmt: skip
+
+    @precondition(lambda self: self.branches)
+    @rule(which=st.integers(0, 2), ahead_s=st.sampled_from([0, 40, -40_000, 40_000, 80_000]))
+    def set_clock(self, which: int, ahead_s: int) -> None:
+        """One steps, perhaps to another day, or back to one that was before."""
+        self.ahead_s[self.branches[which % len(self.branches)].clerk._replica] = ahead_s
 
     @precondition(lambda self: self.branches)
     @rule(which=st.integers(0, 2), prompt=st.integers(1, 300), answer=st.integers(0, 400))
@@ -114,7 +124,7 @@ class Bank(RuleBasedStateMachine):
         answer = int(charge.demand.completion * share)
         charge.settle(outcome, Usage(prompt, answer), 0, 0.1)
         entry = branch.clerk.slots.entries([charge.slot])[0]
-        cost = PRICE.cost(prompt, 0, answer)
+        cost = cost_of(PRICE, prompt, 0, answer)
         self.expected[entry.request_id] = (prompt, answer, cost)
 
     @precondition(lambda self: self.branches)
@@ -270,6 +280,35 @@ async def test_a_month_is_the_sum_of_its_days(database: Database, tmp_path: Path
     assert 0 < refused.value.retry_after_s <= 7 * 86_400
     wall.advance(10 * 86_400)
     assert await branch.open(Demand(300, 300, 300, 300))
+
+
+async def test_a_day_that_comes_again_is_not_spent_again(
+    database: Database, tmp_path: Path
+) -> None:
+    """A clock is set back over midnight: the day before is used up, the next one hardly begun."""
+    wall = FakeClock(NOON_S)
+    branch = make_branch(database, tmp_path, "gw", Budgets(tokens_per_day=1000), wall=wall)
+
+    async def spend(times: int) -> None:
+        for _ in range(times):
+            charge = await branch.open(Demand(100, 100, 100, 100))
+            charge.settle("complete", Usage(100, 100), 0, 0.1)
+
+    await spend(5)
+    wall.advance(86_400)
+    await spend(1)
+    wall.advance(-86_400)
+    with pytest.raises(BudgetExceeded):
+        await spend(1)
+    wall.advance(86_400)
+    await spend(4)
+    with pytest.raises(BudgetExceeded):
+        await spend(1)
+    await branch.clerk.close()
+    async with database.begin() as connection:
+        mine = spending.c.scope == "tenant:org-a", spending.c.day != ""
+        spent = (await connection.execute(select(spending.c.tokens).where(*mine))).scalars()
+        assert [*spent] == [1000, 1000]
 
 
 class _Down(Database):

@@ -128,6 +128,17 @@ async def test_a_gateway_whose_clock_is_ahead_does_not_count_twice(site: Site) -
     assert 3 * RATE <= total <= 3 * RATE + cost_until(60_000, RATE)
 
 
+async def test_a_clock_that_is_set_back_does_not_stop_the_count(site: Site) -> None:
+    gateway = site.gateway("a")
+    await gateway.step()
+    await run(gateway, site.wall, 1800)
+    site.wall.advance(-7200)
+    await run(gateway, site.wall, 1800)
+    await gateway.close()
+    # What passed between the last look and the first one after it is not known.
+    assert sum(line.total_ms for line in await site.lines()) == 3_500_000
+
+
 async def test_an_engine_that_stands_still_is_not_charged(site: Site) -> None:
     gateway = site.gateway("a")
     await gateway.step()

@@ -96,7 +96,7 @@ def test_admin_keys_take_the_same_comparisons_wherever_they_stand() -> None:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     for _ in range(200):
         work()
-    return time.perf_counter() - began_s
+    return time.thread_time() - began_s

@@ -1,5 +1,7 @@
 """Slots: kinds and notes are there whatever dies when, and nothing spills over to a neighbour."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.registry.entries import KINDS, NOTE_BYTES, OUTCOMES
+from penstock.registry.entries import KINDS, NOTE_BYTES, OUTCOMES, End
+from penstock.registry.pricing import cost_of
 from penstock.registry.records import Price
-from penstock.registry.slots import End, Owner, SlotFile, read_slots
+from penstock.registry.slots import Owner, SlotFile, read_slots
 
 PRICE = Price.per_million(1.0, 0.5, 2.0)
 TEXT = b"req-1\0org-a\0key-1\0model\0adapter"
@@ -50,17 +53,24 @@ def test_a_request_that_another_model_answers_is_one_line(slots: SlotFile) -> No
     (entry,) = read_slots(slots.path)[1]
     assert (entry.request_id, entry.tenant, entry.key_id) == ("req-1", "org-a", "key-1")
     assert (entry.model, entry.adapter, entry.admitted_s) == ("other", "", 5.0)
-    assert (entry.note, entry.cost_nano_usd) == ("instead=model", DEAR.cost(10, 0, 2))
+    assert (entry.note, entry.cost_nano_usd) == ("instead=model", cost_of(DEAR, 10, 0, 2))
     assert slots.open == 1
 
 
-def test_a_crash_while_it_is_moved_leaves_one_id(
-    slots: SlotFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_while_it_is_moved_leaves_one_id(slots: SlotFile) -> None:
     at = slots.admit(TEXT, 10, PRICE, 5.0)
-    monkeypatch.setattr(slots, "free", lambda _: None)  # the process dies before this
-    slots.relabel(at, b"other\0", DEAR)
-    assert {entry.request_id for entry in read_slots(slots.path)[1]} == {"req-1"}
+    before = slots.raw([at])
+    moved = slots.relabel(at, b"other\0", DEAR)
+    file = bytearray(slots.path.read_bytes())
+    file[at : at + len(before)] = before  # as it is when the process dies before that is free
+    left = slots.path.with_name("left.slots")
+    left.write_bytes(file)
+    found = read_slots(left)[1]
+    assert moved != at
+    assert [(entry.request_id, entry.model) for entry in found] in (
+        [("req-1", "model"), ("req-1", "other")],
+        [("req-1", "other"), ("req-1", "model")],
+    )
 
 
 def test_where_no_slot_is_free_it_stays_what_it_was(slots: SlotFile) -> None:
@@ -111,3 +121,22 @@ def test_whatever_is_written_stays_in_its_slot(
         assert (middle.kind, middle.outcome) == (kind, OUTCOMES[outcome])
         assert not any("\0" in str(value) for value in middle)
         slots.remove()
+
+
+def test_room_is_taken_before_anything_is_mapped(slots: SlotFile) -> None:
+    """A store to a page that the disk has no room for would end the gateway without a word."""
+    told = slots.path.stat()
+    assert told.st_blocks * 512 >= told.st_size > 8_000_000
+
+
+def test_a_place_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, resource\n"
+        "from penstock.registry.slots import Owner, SlotFile\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        f"SlotFile(pathlib.Path({str(tmp_path)!r}) / 'gw.slots', Owner('gw', ()))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "the usage journal cannot be written: File too large. It needs 8 MiB" in done.stderr
+    assert list(tmp_path.iterdir()) == []

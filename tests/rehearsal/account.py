@@ -1,6 +1,7 @@
 """The rehearsed account as a test sees it: boto3 over the socket, and the stand-in's orders."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,10 @@ ROLE: dict[str, Any] = {
         }
     },
 }
+
+
+SCALED = re.compile(r"in-progress endpoint|while it is in state UPDATE_RC_IN_PROGRESS")
+"""Why an endpoint or a component cannot be deleted that scales by itself."""
 
 
 class Account:
@@ -89,16 +94,25 @@ class Account:
         return settled
 
     def destroy(self, name: str) -> dict[str, Any]:
+        """Delete a stack; once more where something of it was just being scaled, as in AWS."""
         cloudformation = self.client("cloudformation")
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
-        cloudformation.delete_stack(StackName=name)
-        return self.settled(stack)
+
+        def deleted() -> dict[str, Any] | None:
+            known = len(failures(self, {"StackId": stack}))
+            cloudformation.delete_stack(StackName=name)
+            settled = self.settled(stack)
+            new = failures(self, settled)[: -known or None]
+            return None if any(SCALED.search(why) for _, why in new) else settled
+
+        gone: dict[str, Any] = wait_for(deleted)
+        return gone
 
     def outputs(self, stack: dict[str, Any]) -> dict[str, str]:
         return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Look until there is something."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

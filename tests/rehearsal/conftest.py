@@ -13,6 +13,8 @@ from tests.rehearsal.deployments import Deployments, signed_in
 
 SCALE = 240
 """AWS's seconds in one of the test's."""
+LONG_S = 600 * SCALE
+"""Ten minutes of the test's, which it need not wait for: it moves the clock on."""
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def standing_in(folder: Path, *options: str) -> Iterator[Account]:
     yield account
     account.close()
     process.stdin.close()
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
 
 

@@ -1,14 +1,26 @@
 """A build goes as far as it can without Docker: what a bundle lacks fails it."""
 
 import io
+import json
+import os
+import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.rehearsal.account import Account, failures, wait_for
+from tests.rehearsal.deployments import signed_in
 from tests.rehearsal.test_kinds import BALANCED
 from tests.rehearsal.writing import Tree, att, of, ref
+
+from penstock.plan.steps import Found, Verb
+from penstock.targets.aws.account import Account as Ours
+from penstock.targets.aws.build_part import BuildPart
+from penstock.targets.aws.builds import Builds, Workshop
+from penstock.targets.aws.docker import Docker
+from penstock.targets.aws.stack import ImageBuild
 
 SPEC = """
 version: 0.2
@@ -139,3 +151,54 @@ def test_a_build_fails_on_demand(aws: Account, project: dict[str, str]) -> None:
 def test_no_zip_is_no_source(aws: Account, project: dict[str, str]) -> None:
     told = build(aws, project, b"no zip", "odd")
     assert "not a zip file" in why(told)
+
+
+PUSHES = """#!/usr/bin/env python
+import boto3, os, sys
+if sys.argv[1] == "info":
+    print("x86_64")
+elif sys.argv[1] == "login":
+    assert sys.stdin.read(), "no password"
+elif sys.argv[1] == "push":
+    place, _, tag = sys.argv[2].rpartition(":")
+    boto3.client("ecr", region_name="us-east-1").put_image(
+        repositoryName=place.partition("/")[2], imageManifest=os.environ["MANIFEST"], imageTag=tag
+    )
+"""
+MANIFEST = {
+    "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"mediaType": "x", "size": 1, "digest": "sha256:" + "0" * 64}, "layers": [],
+}  # fmt: skip
+
+
+def test_docker_on_this_machine_builds_and_pushes_what_lies_in_the_bucket(
+    aws: Account,
+    project: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in signed_in(aws).items():
+        monkeypatch.setenv(name, value)
+    program = tmp_path / "docker"
+    program.write_text(PUSHES.replace("/usr/bin/env python", sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("MANIFEST", json.dumps(MANIFEST))
+    aws.client("s3").put_object(Bucket=project["Bucket"], Key="here.zip", Body=bundle(GOOD))
+    workshop = Workshop(project["Bucket"], project["Project"], project["Repository"])
+    with Ours("us-east-1") as account:
+        assert not account.is_real  # so the real command would not do this
+        part = BuildPart(
+            ImageBuild("here", "here.zip"), lambda: Builds(account, workshop, Docker.find())
+        )
+        assert part.find() is Found.ABSENT
+        part.do(Verb.APPLY, lambda _: None)
+        assert part.find() is Found.PRESENT
+
+
+def test_it_is_pushed_to_aws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nobody")
+    with Ours("eu-west-1") as account:
+        assert account.is_real

@@ -2,15 +2,29 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from tests.rehearsal.account import Account
+from tests.rehearsal.account import Account, wait_for
 
 from penstock.rehearsal.play.acts import ADAPTER, BASE, BUCKET, NAME, play
 from penstock.rehearsal.play.commands import Commands
 from penstock.rehearsal.play.stage import Stage
+
+
+def refusal_of_deleting(sagemaker: Any, component: str) -> str:
+    """Why it is not deleted once no scaling is under way, for which it would be refused, too."""
+
+    def look() -> str | None:
+        with pytest.raises(ClientError) as refused:
+            sagemaker.delete_inference_component(InferenceComponentName=component)
+        why = str(refused.value)
+        return None if "while it is in state" in why else why
+
+    told: str = wait_for(look)
+    return told
 
 
 def test_the_play_goes_as_it_should(aws: Account, tmp_path: Path) -> None:
@@ -27,8 +41,7 @@ def test_the_play_goes_as_it_should(aws: Account, tmp_path: Path) -> None:
         "break: capacity",
     }  # fmt: skip
     sagemaker = aws.client("sagemaker")
-    with pytest.raises(ClientError, match=f"{ADAPTER} depend on it"):
-        sagemaker.delete_inference_component(InferenceComponentName=BASE)
+    assert f"{ADAPTER} depend on it" in refusal_of_deleting(sagemaker, BASE)
     with pytest.raises(ClientError, match="has no RuntimeConfig"):
         sagemaker.update_inference_component_runtime_config(
             InferenceComponentName=ADAPTER, DesiredRuntimeConfig={"CopyCount": 2}
@@ -67,6 +80,7 @@ def test_names_are_checked_as_botocore_describes_them(aws: Account) -> None:
             "Credential=rehearsal/20260101/us-east-1/sagemaker/aws4_request",
         },
         content=json.dumps({"ModelName": "not_a_name!"}),
+        timeout=60,
     )
     assert answer.status_code == 400
     assert answer.json()["__type"] == "ValidationException"

@@ -10,15 +10,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.fakes.deadly_proxy import DeadlyProxy
 from tests.rehearsal.account import Account
+from tests.rehearsal.conftest import LONG_S
 from tests.rehearsal.deployments import Deployments, signed_in
 from tests.rehearsal.foreign import plant, snapshot
 
 from penstock.cli.output import ExitCode
+from penstock.targets.journal import FileJournal
 
 MOST_CALLS = 40
 """More than a deployment makes."""
@@ -39,6 +42,17 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for its end; returns its code and what it wrote to stderr."""
     _, err = process.communicate(timeout=240)
     return process.returncode, err
+
+
+def read_until(words: str, process: subprocess.Popen[str]) -> str:
+    """Wait until a command tells of `words`, a pattern; returns all that it told until then."""
+    assert process.stderr
+    told = ""
+    for line in process.stderr:
+        told += line
+        if re.search(words, line):
+            return told
+    raise AssertionError(f"it never came to {words}: {told}")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +83,8 @@ def survive(aws: Account, file: Path, command: str, proxy: DeadlyProxy) -> int:
     died = 0
     for call in range(1, MOST_CALLS):
         for heard in (False, True):
-            process = begin(aws, file, command, proxy.url)
-            proxy.begin(process.pid, call, heard=heard)
+            start = partial(begin, aws, file, command, proxy.url)
+            process = proxy.begin(start, call, heard=heard)
             code, err = end(process)
             if code == 0:
                 assert len(proxy.calls) < call
@@ -101,17 +115,26 @@ STEPS = {
 
 
 def test_ctrl_c_says_how_to_go_on(aws: Account, deployments: Deployments) -> None:
+    """It cannot have ended before: its endpoint comes when the clock is moved on."""
     deployments.write("stopped")
+    slow = {"kind": "slow_download", "name": "penstock-stopped", "seconds": LONG_S}
+    aws.order("faults", slow)
     process = begin(aws, deployments.file, "deploy", aws.url)
-    assert process.stderr
-    for told in process.stderr:
-        if "Model: CREATE_COMPLETE" in told:
-            process.send_signal(signal.SIGINT)
-            break
+    read_until("Model: CREATE_COMPLETE", process)
+    process.send_signal(signal.SIGINT)
     code, err = end(process)
+    aws.order("faults", method="DELETE")  # else what has not begun yet would take as long
+    aws.order("clock", {"advance_s": LONG_S})
     assert code == ExitCode.INTERRUPTED
     assert "`penstock deploy` takes it up, `penstock destroy` removes it" in err
     deployments.destroy()
+
+
+def dies_at(line: str, process: subprocess.Popen[str], journal: FileJournal) -> bool:
+    """Kill a command when it tells of this step; whether it died of that, before it was done."""
+    read_until(line, process)
+    process.kill()
+    return end(process)[0] == -signal.SIGKILL and journal.unfinished() is not None
 
 
 @pytest.mark.parametrize(
@@ -125,15 +148,14 @@ def test_it_may_die_in_every_step(
     deployments.write(name)
     if command == "destroy":
         deployments.deploy()
-    process = begin(aws, deployments.file, command, aws.url)
-    assert process.stderr
-    for told in process.stderr:
-        if re.search(line, told):
-            process.kill()
-            break
-    else:
-        raise AssertionError(f"it never came to {line}")
-    end(process)
+    journal = FileJournal(
+        deployments.file.parent / ".penstock", name, f"{aws.said['account']}/{aws.region}"
+    )
+    while not dies_at(line, begin(aws, deployments.file, command, aws.url), journal):
+        if command == "deploy":  # it was quicker: from the beginning
+            deployments.destroy()
+        else:
+            deployments.deploy()
     if command == "deploy":
         _, err = deployments.run("deploy", "--yes")
         assert re.search("was cut off in: |was cut off[.]", err)

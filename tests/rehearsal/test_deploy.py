@@ -4,9 +4,15 @@ import json
 import re
 
 import pytest
+from tests.rehearsal.conftest import LONG_S
 from tests.rehearsal.deployments import CHAT, Deployments
+from tests.rehearsal.test_crashes import begin, end, read_until
 
 from penstock.cli.output import ExitCode
+from penstock.ground.errors import CloudError
+from penstock.targets.aws.account import Account
+from penstock.targets.aws.change_sets import ChangeSets
+from penstock.targets.aws.stack import Stack
 
 
 def test_a_model_is_deployed_asked_and_removed(deployments: Deployments) -> None:
@@ -70,7 +76,8 @@ def test_an_alarm_undoes_a_roll_out(deployments: Deployments) -> None:
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix="penstock-alarmed-ErrorsAlarm")
     before = deployments.aws.client("sagemaker").describe_endpoint(EndpointName="penstock-alarmed")
     name = alarms["MetricAlarms"][0]["AlarmName"]
-    deployments.aws.order("faults", {"kind": "alarm", "name": name, "times": 500})
+    until_it_is_taken_away = {"kind": "alarm", "name": name, "times": 10**6}
+    deployments.aws.order("faults", until_it_is_taken_away)
     deployments.write("alarmed", model={"id": "embedded", "context": 256})
     error = deployments.deploy(code=ExitCode.FAILED)["error"]
     assert error["what"] == "penstock-alarmed is UPDATE_ROLLBACK_COMPLETE"
@@ -114,10 +121,13 @@ def test_throttling_is_waited_out_and_told_when_it_does_not_end(
 
 def test_a_slow_download_is_told_while_it_lasts(deployments: Deployments) -> None:
     deployments.write("slow")
-    wish = {"kind": "slow_download", "name": "penstock-slow", "seconds": 1800}
-    deployments.aws.order("faults", wish)
-    _, err = deployments.run("deploy", "--yes")
-    assert re.search(r"waiting for Endpoint: nothing new for \d+ s", err)
+    aws = deployments.aws
+    aws.order("faults", {"kind": "slow_download", "name": "penstock-slow", "seconds": LONG_S})
+    deploying = begin(aws, deployments.file, "deploy", aws.url)
+    read_until(r"waiting for Endpoint: nothing new for \d+ s", deploying)
+    aws.order("clock", {"advance_s": LONG_S})
+    code, err = end(deploying)
+    assert code == 0, err
     deployments.destroy()
 
 
@@ -151,3 +161,72 @@ def test_without_rollback_the_wreck_stays_and_is_mended(deployments: Deployments
     assert "endpoint penstock-wreck-kept is Failed" in out
     assert deployments.deploy()["changed"]
     deployments.destroy()
+
+
+BOOM = {"kind": "resource", "name": "QueueAlarm"}
+
+
+def test_a_kept_wreck_is_made_anew_where_something_of_it_is_replaced(
+    deployments: Deployments,
+) -> None:
+    deployments.write("wreck-anew")
+    deployments.aws.order("faults", {"kind": "capacity", "name": "penstock-wreck-anew"})
+    deployments.deploy("--no-rollback", code=ExitCode.FAILED)
+    deployments.write("wreck-anew", target={"instances": ["g5.2xlarge"]})
+    _, err = deployments.run("deploy", "--yes")
+    assert "penstock-wreck-anew: CREATE_FAILED cannot be gone on from; it is made anew" in err
+    told = deployments.aws.client("sagemaker").describe_endpoint_config(
+        EndpointConfigName=deployments.aws.client("sagemaker").describe_endpoint(
+            EndpointName="penstock-wreck-anew"
+        )["EndpointConfigName"]
+    )
+    assert told["ProductionVariants"][0]["InstanceType"] == "ml.g5.2xlarge"
+    deployments.destroy()
+
+
+def test_an_update_that_failed_without_rollback_is_taken_up(deployments: Deployments) -> None:
+    deployments.write("paused", scale={"max": 2})
+    deployments.deploy()
+    deployments.write("paused", scale={"max": 3, "queue_per_replica": 3})
+    deployments.aws.order("faults", BOOM)
+    error = deployments.deploy("--no-rollback", code=ExitCode.FAILED)["error"]
+    assert error["what"] == "penstock-paused is UPDATE_FAILED"
+    deployments.write("paused", scale={"max": 4, "queue_per_replica": 4})  # nothing is replaced
+    assert deployments.deploy()["changed"]
+    deployments.aws.order("faults", BOOM)
+    deployments.write("paused", scale={"max": 5, "queue_per_replica": 5})
+    deployments.deploy("--no-rollback", code=ExitCode.FAILED)
+    deployments.write("paused", scale={"max": 5}, model={"id": "embedded", "context": 256})
+    _, err = deployments.run("deploy", "--yes")
+    assert "penstock-paused: UPDATE_FAILED cannot be gone on from; it is rolled back first" in err
+    assert "penstock-paused: UPDATE_ROLLBACK_COMPLETE" in err
+    assert "penstock-paused: UPDATE_COMPLETE" in err
+    deployments.destroy()
+
+
+def test_a_wreck_that_aws_cannot_keep_is_not_promised(deployments: Deployments) -> None:
+    deployments.write("unkept")
+    deployments.deploy()
+    deployments.write("unkept", model={"id": "embedded", "context": 256})
+    error = deployments.deploy("--no-rollback", code=ExitCode.USAGE)["error"]
+    assert "--no-rollback cannot be had" in error["what"]
+    assert "EndpointConfig" in error["why"]
+    assert deployments.deploy()["changed"]
+    deployments.destroy()
+
+
+def test_of_two_who_deploy_at_once_the_second_is_told(deployments: Deployments) -> None:
+    """Beginning to deploy, one forgets the change sets of the other: his are not carried out."""
+    topic: dict[str, object] = {"Type": "AWS::SNS::Topic", "Properties": {}}
+    made = deployments.aws.deploy("penstock-at-once", {"Resources": {"Topic": topic}})["StackId"]
+    wanted: dict[str, object] = {"Resources": {"Topic": topic, "Other": topic}}
+    stack = Stack("penstock-at-once", wanted, {}, (), {})
+    with Account("us-east-1") as account:
+        sets = ChangeSets(account)
+        mine = sets.make(stack, made, None)
+        theirs = sets.make(stack, made, None)
+        with pytest.raises(CloudError, match="somebody else changes this stack") as caught:
+            sets.execute(mine, keep_wreck=False)
+        assert "Run it again" in caught.value.fix
+        sets.forget(theirs)
+    deployments.aws.destroy("penstock-at-once")

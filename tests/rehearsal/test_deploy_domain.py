@@ -33,9 +33,12 @@ def give(aws: Account, name: str, policy: str) -> None:
     aws.client("iam").put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=policy)
 
 
-@pytest.fixture
-def domain(aws: Account) -> Iterator[str]:
-    """The id of a domain with a network of its own and a role that may do next to nothing."""
+@pytest.fixture(params=["with-groups", "without-groups"])
+def domain(aws: Account, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The id of a domain with a network of its own and a role that may do next to nothing.
+
+    A domain that AWS's quick setup made has no security groups for its users.
+    """
     ec2, iam, sagemaker = (aws.client(name) for name in ("ec2", "iam", "sagemaker"))
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -51,7 +54,10 @@ def domain(aws: Account) -> Iterator[str]:
         AuthMode="IAM",
         VpcId=vpc,
         SubnetIds=names,
-        DefaultUserSettings={"ExecutionRole": role["Arn"], "SecurityGroups": [group]},
+        DefaultUserSettings={
+            "ExecutionRole": role["Arn"],
+            **({"SecurityGroups": [group]} if request.param == "with-groups" else {}),
+        },
     )
     name = made["DomainArn"].rpartition("/")[2]
     yield name
@@ -95,10 +101,17 @@ def test_a_domain_is_used_and_nothing_of_it_is_touched(
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
     settings = described["DefaultUserSettings"]
     assert model["ExecutionRoleArn"] == settings["ExecutionRole"]
-    assert model["VpcConfig"] == {
-        "SecurityGroupIds": settings["SecurityGroups"],
-        "Subnets": described["SubnetIds"],
-    }
+    place = model["VpcConfig"]
+    assert place["Subnets"] == described["SubnetIds"]
+    if "SecurityGroups" in settings:
+        assert place["SecurityGroupIds"] == settings["SecurityGroups"]
+    else:  # one is made in the domain's network, that lets nobody in
+        ec2 = aws.client("ec2")
+        (made,) = ec2.describe_security_groups(GroupIds=place["SecurityGroupIds"])[
+            "SecurityGroups"
+        ]
+        assert made["VpcId"] == described["VpcId"]
+        assert made["IpPermissions"] == []
     deployments.destroy()
     assert snapshot(aws) == before
     assert description_of(domain, aws) == described

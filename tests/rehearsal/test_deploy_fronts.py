@@ -1,5 +1,7 @@
 """Deployments with a gateway before them, by the real command: images are built, it is asked."""
 
+import io
+import json
 import re
 from typing import Any
 
@@ -16,7 +18,9 @@ FRONTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("front", FRONTS)
-def test_a_gateway_is_deployed_asked_and_removed(deployments: Deployments, front: str) -> None:
+def test_a_gateway_is_deployed_asked_and_removed(
+    deployments: Deployments, monkeypatch: pytest.MonkeyPatch, front: str
+) -> None:
     before = deployments.things()
     deployments.write(f"front-{front}", model={"id": "embedded"}, **FRONTS[front])
     _, err = deployments.run("deploy", "--yes")
@@ -25,6 +29,19 @@ def test_a_gateway_is_deployed_asked_and_removed(deployments: Deployments, front
     out, err = deployments.run("deploy", "--yes")
     assert "apply image" not in err
     assert "GatewayUrl: " in out
+    words = ("Hello", "--max-tokens", "6", "--temperature", "0")
+    asked = ("--file", str(deployments.file))
+    said, _ = deployments.run_with("invoke", *words, *asked)
+    assert said.strip()
+    assert deployments.run_with("invoke", *words, *asked, "--stream")[0].strip() == said.strip()
+    out, _ = deployments.run_with("invoke", *words, *asked, "--json")
+    assert json.loads(out)["model"] == "penstock-tiny"
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n"))
+    assert deployments.run_with("chat", *asked)[0].strip()
+    _, err = deployments.run_with(
+        "invoke", *words, *asked, "--key", "nobody's-key-at-all", code=ExitCode.USAGE
+    )
+    assert "key" in err  # it was the gateway that was asked, for SageMaker has no such keys
     deployments.destroy()
     assert [each for each in deployments.things() if each not in before] == []
 

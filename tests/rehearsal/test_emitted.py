@@ -70,7 +70,7 @@ def test_an_emitted_deployment_comes_and_goes(account: Account, case: str) -> No
     outputs = put(account, stacks.main)
     endpoint = outputs["EndpointName"]
     told = account.client("sagemaker").describe_endpoint(EndpointName=endpoint)
-    assert told["EndpointStatus"] == "InService"
+    assert told["EndpointStatus"] in {"InService", "Updating"}  # or it falls asleep already
     assert account.destroy(stacks.main.name)["StackStatus"] == "DELETE_COMPLETE"
     assert account.destroy(stacks.base.name)["StackStatus"] == "DELETE_COMPLETE"
     assert things(account) == before

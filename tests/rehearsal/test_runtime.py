@@ -111,6 +111,7 @@ def test_a_bad_token_is_refused(aws: Account, endpoint: str, bad: str, why: str)
         f"{aws.url}/endpoints/{EP}/openai/v1/chat/completions",
         json=ASK,
         headers={"Authorization": bad} if bad else {},
+        timeout=60,
     )
     assert answer.status_code == 403
     assert answer.headers["x-amzn-errortype"] == "AccessDeniedException"

@@ -89,9 +89,11 @@ def test_a_gateway_answers_behind_the_load_balancer(aws: Account, settings: Path
     answer = httpx.post(f"{base}/v1/chat/completions", json=ASK, headers=SIGNED_IN, timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"]
-    named = httpx.get(f"{aws.url}/v1/models", headers={**SIGNED_IN, "Host": told["Host"]})
+    named = httpx.get(
+        f"{aws.url}/v1/models", headers={**SIGNED_IN, "Host": told["Host"]}, timeout=60
+    )
     assert MODEL in {each["id"] for each in named.json()["data"]}
-    assert httpx.get(f"{base}/v1/models").status_code == 401
+    assert httpx.get(f"{base}/v1/models", timeout=60).status_code == 401
 
     with httpx.stream(
         "POST", f"{base}/v1/chat/completions", json={**ASK, "stream": True}, headers=SIGNED_IN,
@@ -103,11 +105,11 @@ def test_a_gateway_answers_behind_the_load_balancer(aws: Account, settings: Path
     tasks = aws.client("ecs").list_tasks(cluster=told["Cluster"])["taskArns"]
     assert len(tasks) == 1
 
-    def written() -> list[str]:
+    def is_written() -> bool:
         events = aws.client("logs").filter_log_events(logGroupName=told["Logs"])["events"]
-        return [each["message"] for each in events]
+        return any("listening on" in each["message"] for each in events)
 
-    assert any("listening on" in line for line in wait_for(written))
+    wait_for(is_written)
 
     template["Resources"]["Service"]["Properties"]["DesiredCount"] = 2
     assert aws.deploy("front", template)["StackStatus"] == "UPDATE_COMPLETE"
@@ -159,7 +161,7 @@ def test_a_new_task_that_crashes_leaves_the_old_one(aws: Account, settings: Path
     wait_for(lambda: service_of(aws, told)["deployments"][0]["rolloutState"] == "COMPLETED")
     assert service_of(aws, told)["taskDefinition"] == old
     base = aws.order("addresses", method="GET")[told["Host"]]
-    assert httpx.get(f"{base}/health").status_code == 200
+    assert httpx.get(f"{base}/health", timeout=60).status_code == 200
     assert aws.destroy("kept")["StackStatus"] == "DELETE_COMPLETE"
 
 
@@ -177,3 +179,14 @@ def test_an_image_that_is_not_there_cannot_be_pulled(aws: Account) -> None:
     told = services(cluster=ids["Cluster"], services=[ids["Service"]])["services"][0]
     assert any("CannotPullContainerError" in each["message"] for each in told["events"])
     assert aws.destroy("unpulled")["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_a_service_that_no_load_balancer_leads_to_is_refused(aws: Account) -> None:
+    """As in AWS, where such a stack fails or not by the order in which things are made."""
+    template = fronted(["--help"])
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+    template["Resources"]["Listener"]["Properties"]["DefaultActions"] = [answer]
+    stack = aws.deploy("unled", template)
+    reasons = [reason for _, reason in failures(aws, stack)]
+    assert any("does not have an associated load balancer" in reason for reason in reasons)
+    aws.destroy("unled")

@@ -76,7 +76,9 @@ def test_without_rollback_the_wreck_is_kept_and_mended(aws: Account) -> None:
     assert stack["StackStatus"] == "CREATE_FAILED"
     kept = aws.client("cloudformation").describe_stack_resources(StackName="wreck")
     assert {each["LogicalResourceId"] for each in kept["StackResources"]} == {"Role", "Bucket"}
-    again = aws.deploy("wreck", one_model(EndpointName="wreck"))
+    with pytest.raises(ClientError, match=r"non-terminal \[CREATE_FAILED\]"):
+        aws.deploy("wreck", one_model(EndpointName="wreck"))
+    again = aws.deploy("wreck", one_model(EndpointName="wreck"), DisableRollback=True)
     assert again["StackStatus"] == "UPDATE_COMPLETE", failures(aws, again)
     assert aws.destroy("wreck")["StackStatus"] == "DELETE_COMPLETE"
 

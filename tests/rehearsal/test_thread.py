@@ -41,6 +41,7 @@ def test_from_a_change_set_to_an_answer_and_back(aws: Account) -> None:
         f"{aws.url}/endpoints/thread/openai/v1/chat/completions",
         json={**ASK, "model": ""},
         headers={"Authorization": f"Bearer {token(aws)}"},
+        timeout=60,
     )
     assert chat.status_code == 200, chat.text
     assert chat.json()["choices"][0]["message"]["content"]

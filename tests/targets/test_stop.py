@@ -19,5 +19,5 @@ def test_a_supervisor_that_does_not_react_is_killed(marked: Marked) -> None:
     ended = stop(marked.directory, patience_s=0.3)
     assert ended is not None
     assert ended.pid == supervisor.pid
-    assert supervisor.wait(timeout=10) == -signal.SIGKILL
+    assert supervisor.wait(timeout=60) == -signal.SIGKILL
     wait_until(lambda: marked.processes() == [])

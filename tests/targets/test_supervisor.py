@@ -66,12 +66,12 @@ def test_a_second_signal_kills_at_once(marked: Marked) -> None:
     supervisor.send_signal(signal.SIGINT)
     marked.until("engine stopping")
     supervisor.send_signal(signal.SIGINT)
-    assert supervisor.wait(timeout=10) == 0
+    assert supervisor.wait(timeout=60) == 0
     assert marked.processes() == []
 
 
 def test_a_signal_while_it_starts(marked: Marked) -> None:
-    supervisor = marked.supervise("deaf")
+    supervisor = marked.supervise("slow")
     marked.until("engine starting waiting")
     supervisor.send_signal(signal.SIGINT)
     marked.rest()

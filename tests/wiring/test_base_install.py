@@ -28,6 +28,6 @@ make_gateway(gateways.settings_for({{"engine": "http://127.0.0.1:9"}}))
 
 def test_every_command_and_a_gateway_do_without_extras() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr

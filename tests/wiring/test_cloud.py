@@ -91,6 +91,10 @@ def test_many_tenants_get_their_keys_from_the_admin_api() -> None:
         ({"front": HTTPS, "turns": {"key": "${env:KEY}"}}, "is a variable of this shell"),
         ({"front": HTTPS, "builtin_tools": {"database": "./p.db"}}, "lies on this machine"),
         ({"front": HTTPS, "audit": {"to": "./here", "key_file": "k"}}, "lies on this machine"),
+        ({"front": HTTPS, "batches": {"to": "./here"}}, "lies on this machine"),
+        ({"front": HTTPS, "batches": {"to": "s3://b"}}, "forgets its batches with the task"),
+        ({"front": {"kind": "rest"}, "batches": {"to": "s3://b"}}, "it runs no batches"),
+        ({"batches": {"to": "s3://b"}}, "batches.to has no effect without a front"),
         (
             {"front": HTTPS, "target": {"network": {"subnets": ["s"], "security_groups": ["g"]}}},
             "which network the subnets lie in",

@@ -75,7 +75,7 @@ def test_routes_and_further_models_reach_the_gateway(tmp_path: Path) -> None:
             "big": {"urls": ["http://10.0.0.7:8000", "http://10.0.0.8:8000/"], "context": 4096,
                     "api_key": "${env:BIG_KEY}", "served_as": "meta/Big"},
         },
-        "prices": {"big": {"prompt": 2}},
+        "prices": {"big": {"prompt": 2, "usd_per_hour": 7.5}},
         "routes": {
             "penstock-tiny": {
                 "choose": "prefix", "prefix_bytes": 256, "balance": 2, "retries": 1,
@@ -93,6 +93,7 @@ def test_routes_and_further_models_reach_the_gateway(tmp_path: Path) -> None:
         "engine-1", "engine-2", "big-1", "big-2",
     ]  # fmt: skip
     assert settings.engines[3].url == "http://10.0.0.8:8000"
+    assert [engine.usd_per_hour for engine in settings.engines] == [0, 0, 7.5, 7.5]
     assert (settings.engines[3].key_env, settings.engines[3].probe) == ("BIG_KEY", "/v1/models")
     tiny, big, auto = settings.models
     assert (tiny.elsewhere, big.elsewhere, auto.elsewhere) == (False, True, False)
@@ -121,4 +122,5 @@ def test_without_routes_nothing_is_routed(tmp_path: Path) -> None:
 def test_the_defaults_of_a_route_are_those_of_the_gateway(tmp_path: Path) -> None:
     (model,) = settings_of({"routes": {"penstock-tiny": {}}}, tmp_path).models
     assert model.routing == RoutingSettings()
+    assert model.routing.hedge_after_ms is None  # a hedge is work twice: only who asks has it
     assert settings_of({}, tmp_path).breaker == BreakerSettings()

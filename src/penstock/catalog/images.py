@@ -14,13 +14,17 @@ from penstock.ground.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A container image: `inference_ami` is the system image whose GPU driver it needs."""
+    """A container image: `inference_ami` is the system image whose GPU driver it needs.
+
+    `note` says what could not be confirmed; `caution` is for whoever is about to deploy it.
+    """
 
     engine: str
     repository: str
     tag: str
     inference_ami: str
     note: str
+    caution: str
     dated: Dated
     accounts: tuple[tuple[str, str], ...]
 
@@ -49,7 +53,8 @@ def image_of(engine: str) -> Image:
         if row["engine"] == engine:
             names = ("engine", "repository", "tag", "inference_ami", "note")
             known = {name: row[name] for name in names}
-            return Image(**known, dated=dated(row), accounts=accounts)
+            caution = row.get("caution", "")
+            return Image(**known, caution=caution, dated=dated(row), accounts=accounts)
     raise UserError(
         f"there is no container image of AWS for engine.kind {engine}",
         fix="Set target.image to one of yours.",

@@ -4,7 +4,8 @@
 directory and the folders above it. Its key goes to its own address and to no other.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ class Address:
     url: str
     key: str | None = None
     model: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a request carries besides."""
 
 
 def find_address(url: str | None, key: str | None, folder: Path) -> Address:

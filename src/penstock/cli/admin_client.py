@@ -111,10 +111,12 @@ def policy_fields(
     return fields
 
 
-def _pair(text: str, kind: str, known: tuple[str, ...]) -> tuple[str, float | int]:
+def _pair(text: str, kind: str, known: tuple[str, ...]) -> tuple[str, float | int | None]:
     name, _, number = text.partition("=")
     if name.strip() not in known:
         raise UserError(f"there is no {kind} {name.strip()}", fix=near_names(name, known))
+    if number.strip() == "none":
+        return name.strip(), None
     try:
         value = float(number)
     except ValueError:

@@ -121,6 +121,7 @@ def _show(entry: dict[str, Any], *, as_json: bool) -> None:
     tokens = f"{entry.get('prompt_tokens', 0)}+{entry.get('completion_tokens', 0)}"
     print_text(
         f"{when} {entry.get('request_id', ''):32} {who:20} {what:20} {outcome!s:12} {tokens}"
+        f"  {entry.get('note', '')}".rstrip()
     )
     for name in ("details", "prompt", "answer"):
         if name in entry:

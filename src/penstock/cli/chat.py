@@ -11,8 +11,10 @@ from rich.text import Text as Styled
 from penstock.cli.address import Key, Model, System, Url, find_address
 from penstock.cli.client import Client, Piece, Text, ToolUse
 from penstock.cli.conversation import Answer, Conversation
+from penstock.cli.deployed import File, find_deployed
+from penstock.cli.deployed_invoke import front_of
 from penstock.cli.output import AsJson, note, print_json, print_text, report, terminal
-from penstock.ground.errors import PenstockError
+from penstock.ground.errors import PenstockError, UserError
 
 with contextlib.suppress(ImportError):  # Windows has none; the chat works without
     import readline  # noqa: F401  gives input() editing and a history
@@ -29,20 +31,29 @@ HELP = """\
 Ctrl-C stops an answer."""
 
 
-def command(
+def command(  # noqa: PLR0913  every parameter is an option of the command
+    *,
     url: Url = None,
     key: Key = None,
     model: Model = None,
     system: System = None,
     no_tools: NoTools = False,
+    file: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Talk to the model in the terminal.
 
-    Ctrl-C stops an answer; Ctrl-D or /exit leaves; /help lists the other commands. From a pipe,
-    every line is one turn; with --json every answer is one JSON object on a line.
+    It is asked by the gateway here, or the one before a deployment. Ctrl-C stops an answer; Ctrl-D
+    or /exit leaves; /help lists the other commands. From a pipe, every line is one turn; with
+    --json every answer is one JSON object on a line.
     """
-    address = find_address(url, key, Path.cwd())
+    manifest = find_deployed(file, Path.cwd()) if url is None else None
+    address = front_of(manifest, key) if manifest else find_address(url, key, Path.cwd())
+    if address is None:
+        raise UserError(
+            "there is no gateway to talk to before this deployment",
+            fix='Ask SageMaker: penstock invoke "Hello"; or set front.kind, and deploy.',
+        )
     with Client(address) as client:
         name = model or address.model or client.first_model()
         talk = Conversation(name, system, tools=not no_tools)

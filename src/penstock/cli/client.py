@@ -54,7 +54,9 @@ class Client:
     """Talks to the gateway at one address; a context manager."""
 
     def __init__(self, address: Address) -> None:
-        headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
+        headers = dict(address.headers)
+        if address.key:
+            headers["authorization"] = f"Bearer {address.key}"
         self._url = address.url
         self._http = httpx.Client(
             base_url=address.url,

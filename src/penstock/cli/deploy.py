@@ -6,7 +6,7 @@ import typer
 
 from penstock.cli.changes import show
 from penstock.cli.consent import Yes, ask
-from penstock.cli.deploying import Lines, ManifestFile, journal_of
+from penstock.cli.deploying import Lines, ManifestFile, journal_of, warn
 from penstock.cli.difference import difference_of
 from penstock.cli.output import AsJson, ExitCode, note, print_json, print_text
 from penstock.cli.planning import hub_cache
@@ -19,6 +19,10 @@ NoRollback = Annotated[
     bool,
     typer.Option("--no-rollback", help="Where it fails, leave what was made, to look at it."),
 ]
+CodeBuild = Annotated[
+    bool,
+    typer.Option("--codebuild", help="Build images in AWS even where Docker runs here."),
+]
 
 
 def command(
@@ -26,6 +30,7 @@ def command(
     *,
     yes: Yes = False,
     no_rollback: NoRollback = False,
+    codebuild: CodeBuild = False,
     as_json: AsJson = False,
 ) -> int:
     """Deploy a manifest: show what would change, ask, do it, and ask the endpoint something.
@@ -35,13 +40,16 @@ def command(
     """
     manifest = load_manifest(manifest_file)
     tell = Lines()
-    with open_deployer(manifest, hub_cache(), keep_wreck=no_rollback) as deployer:
+    how = {"keep_wreck": no_rollback, "by_docker": not codebuild}
+    with open_deployer(manifest, hub_cache(), **how) as deployer:
         with journal_of(deployer, manifest_file, "deploy") as journal:
             target = deployer.deployment()
             steps = settle(target, to_deploy, journal, tell)
             found = difference_of(deployer, steps)
             if not as_json:
                 show(found)
+            if not found.is_empty:
+                warn(deployer.emitted().cautions)
             if not found.is_empty:
                 require_role(deployer, tell)
             if not found.is_empty and not ask("Deploy this?", yes=yes):

@@ -1,4 +1,4 @@
-"""One question to a deployment in AWS that has no gateway: by SageMaker's runtime."""
+"""One question to a deployment in AWS: by its front, or by SageMaker's runtime without one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from penstock.cli.address import Address as Place
 from penstock.cli.client import Piece, read_pieces
+from penstock.cli.output import note
 from penstock.cli.planning import hub_cache
 from penstock.ground.errors import RequestError
 from penstock.manifest.model import Manifest
@@ -69,3 +71,18 @@ def open_deployed(manifest: Manifest, model: str | None) -> Iterator[Deployed]:
         )
     with open_deployer(manifest, hub_cache()) as deployer:
         yield Deployed(deployer, deployer.address(model), manifest.engine_kind)
+
+
+def front_of(manifest: Manifest, key: str | None) -> Place | None:
+    """The front of a deployment, opened by `key` or by the first tenant's.
+
+    None where it has none, or none that can be asked from here, which is told.
+    """
+    if manifest.front.kind == "none":
+        return None
+    with open_deployer(manifest, hub_cache()) as deployer:
+        door = deployer.door(note)
+    if door is None:
+        return None
+    headers = {name.lower(): value for name, value in door.headers.items()}
+    return Place(door.url, key, door.model, headers)

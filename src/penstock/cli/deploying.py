@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +32,12 @@ class Lines:
     def __call__(self, text: str) -> None:
         """Show a line."""
         note(f"{time.monotonic() - self._began_s:7.1f} s  {text}")
+
+
+def warn(cautions: Iterable[str]) -> None:
+    """Say what whoever deploys should know before, on stderr."""
+    for each in cautions:
+        note(f"Mind: {each}.")
 
 
 @contextmanager

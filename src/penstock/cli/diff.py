@@ -1,7 +1,7 @@
 """`penstock diff`: what a deployment would change, and nothing is changed."""
 
 from penstock.cli.changes import show
-from penstock.cli.deploying import ManifestFile
+from penstock.cli.deploying import ManifestFile, warn
 from penstock.cli.difference import difference_of
 from penstock.cli.output import AsJson, note, print_json
 from penstock.cli.planning import hub_cache
@@ -26,5 +26,6 @@ def command(manifest_file: ManifestFile = None, *, as_json: AsJson = False) -> N
             print_json({"deployment": manifest.name, "region": region, **found.told()})
             return
         show(found)
+        warn(deployer.emitted().cautions)
         idle = found.is_empty and not is_settling(steps)
         note("Nothing is to be deployed." if idle else "`penstock deploy` does it.")

@@ -23,6 +23,8 @@ def main() -> int:
     for library in ("uvicorn.error", "httpx", "botocore"):
         # What httpx tells of each request holds what tools were asked.
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It warns of each form that a client has got wrong: whoever uploads could fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         return run_gateway(arguments.settings)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from penstock.cli.address import Key, Model, System, Url, find_address
 from penstock.cli.client import Client, Ended, Piece, Text, ToolUse
 from penstock.cli.conversation import Conversation
 from penstock.cli.deployed import File, find_deployed
-from penstock.cli.deployed_invoke import Deployed, open_deployed
+from penstock.cli.deployed_invoke import Deployed, front_of, open_deployed
 from penstock.cli.output import AsJson, note, print_json, print_text
 from penstock.ground.errors import UserError
 
@@ -43,15 +43,19 @@ def command(  # noqa: PLR0913  every parameter is an option of the command
 ) -> None:
     """Send one prompt and print the answer.
 
-    It goes to the gateway, or to SageMaker where that is what is deployed. With --json the whole
-    answer is printed as it was sent; with --json --stream every piece is a JSON object on a line.
+    It goes to the gateway, here or before a deployment, or to SageMaker where there is none. With
+    --json the answer is printed as it was sent, with --stream besides a JSON object for a piece.
     """
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text:
         raise UserError("the prompt is empty", fix='Try: penstock invoke "Hello"')
     limits = {"max_tokens": max_tokens, "temperature": temperature}
     given = {name: value for name, value in limits.items() if value is not None}
-    if url is None and (manifest := find_deployed(file, Path.cwd())):
+    manifest = find_deployed(file, Path.cwd()) if url is None else None
+    address = front_of(manifest, key) if manifest else None
+    if manifest and address is None:
+        if manifest.front.kind != "none":
+            note("SageMaker is asked instead, past the gateway")
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": text})
         with open_deployed(manifest, model) as deployed:
@@ -60,7 +64,7 @@ def command(  # noqa: PLR0913  every parameter is an option of the command
             else:
                 _show_deployed(deployed, deployed.answer(messages, given), as_json=as_json)
         return
-    address = find_address(url, key, Path.cwd())
+    address = address or find_address(url, key, Path.cwd())
     with Client(address) as client:
         talk = Conversation(model or address.model or client.first_model(), system)
         request = {**talk.request(text), **given}

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from penstock.engines.launch import Launch
+from penstock.engines.model_folder import check_is_here
 from penstock.ground.errors import UserError
 from penstock.manifest.model import SHIPPED_MODEL, Manifest
 
@@ -42,12 +43,7 @@ def embedded_launch(manifest: Manifest, port: int) -> Launch:
 
 
 def _folder(name: str, place: str) -> str:
-    if place.startswith("s3://"):
-        raise UserError(
-            f"the adapter {name} is not on this machine",
-            why=place,
-            fix=f"Copy it into a folder and name the folder in `adapters.{name}`",
-        )
+    check_is_here(name, place)
     if not (Path(place) / "adapter_config.json").is_file():
         raise UserError(
             f"the adapter {name} cannot be used",

@@ -102,13 +102,18 @@ def _template(folder: Path) -> str:
     return str(_load(settings).get("chat_template") or "") if settings.is_file() else ""
 
 
-def _rank(name: str, place: str) -> int:
+def check_is_here(name: str, place: str) -> None:
+    """Raise UserError where an adapter lies in S3 only."""
     if place.startswith("s3://"):
         raise UserError(
             f"the adapter {name} is not on this machine",
             why=place,
             fix=f"Copy it into a folder and name the folder in `adapters.{name}`",
         )
+
+
+def _rank(name: str, place: str) -> int:
+    check_is_here(name, place)
     file = Path(place).expanduser() / "adapter_config.json"
     return int(_read(file, f"the adapter {name}").get("r") or 0)
 

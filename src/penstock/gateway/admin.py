@@ -96,8 +96,7 @@ class Admin:
     async def _guard(self, actions: dict[str, Action], request: Request) -> Response:
         """Let in who has an admin key; nobody else learns what there is."""
         try:
-            secret = secret_in(request)
-            key = self.admission.directory.admin_of(secret, self.wall()) if secret else None
+            key = self.admission.admin_of(secret_in(request))
             if key is None:
                 raise NotAllowed("this address takes an admin key", fix="Send one")
             method = "GET" if request.method == "HEAD" else request.method
@@ -125,7 +124,7 @@ class Admin:
                 code="invalid_value",
             )
         self._check(new.models, new.tools)
-        policy = Policy(new.models, new.tools, new.limits, new.budgets, new.share)
+        policy = Policy(new.models, new.tools, new.limits.as_limits(), new.budgets, new.share)
         tenant = await self.office.accounts.add_tenant(TenantRecord(new.name, policy))
         await self.office.clerk.refresh()
         return json_reply(tenant_shown(tenant), 201)

@@ -5,7 +5,17 @@ from msgspec import UNSET, UnsetType
 
 from penstock.registry.records import Budgets, KeyRecord, Limits, Share, TenantRecord
 
-_DEFAULT_LIMITS = Limits(requests_per_second=50, burst=100, requests_per_day=10_000)
+
+class NewLimits(Limits, frozen=True, forbid_unknown_fields=True):
+    """Limits of a tenant to be made: what is not given is as in a manifest, null is no limit."""
+
+    requests_per_second: float | None = 50
+    burst: int | None = 100
+    requests_per_day: int | None = 10_000
+
+    def as_limits(self) -> Limits:
+        """Return them as they are kept."""
+        return Limits(**msgspec.structs.asdict(self))
 
 
 class NewTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,7 +24,7 @@ class NewTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     models: tuple[str, ...] = ("*",)
     tools: tuple[str, ...] = ()
-    limits: Limits = _DEFAULT_LIMITS
+    limits: NewLimits = NewLimits()
     budgets: Budgets = Budgets()
     share: Share = Share()
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from penstock.chat.request import Traits
 from penstock.gateway.caller import Account, Caller
 from penstock.gateway.fleet import Engine, Fleet
@@ -17,7 +19,7 @@ from penstock.registry.directory import Directory
 from penstock.registry.gate import Gate
 from penstock.registry.keys import digest_of
 from penstock.registry.purse import Purse
-from penstock.registry.records import KeyRecord, Limits, Policy, Price, TenantRecord
+from penstock.registry.records import KeyRecord, Limits, Policy, Price, Share, TenantRecord
 from penstock.registry.stores.changes import Changes
 
 
@@ -73,6 +75,7 @@ class Admission:
         self.tokens: Callable[[bytes], KeyRecord | None] | None = None
         """Opens bearer tokens, where there is somebody who issues them."""
         self._accounts: dict[str, Account] = {}
+        self._behind: dict[str, tuple[KeyRecord, TenantRecord, Caller]] = {}
         self._models = {model.name: model for model in settings.models}
         self._routes = {
             model.name: self._route(model, fleet.named(model.engines)) for model in settings.models
@@ -123,6 +126,10 @@ class Admission:
             )
         return caller
 
+    def admin_of(self, secret: bytes | None) -> KeyRecord | None:
+        """Return the admin key that `secret` is, if it opens now."""
+        return self.directory.admin_of(secret, self._wall()) if secret else None
+
     def _find(self, digest: bytes) -> Caller | None:
         key = self.directory.key(digest)
         tenant = self.directory.tenants.get(key.tenant or "") if key else None
@@ -137,6 +144,25 @@ class Admission:
             self._account(f"key:{key.id}", key.policy),
         )
         return Caller(key, tenant, accounts)
+
+    def standing_behind(self, digest: str) -> Caller | None:
+        """Return whose key has this digest (in hex), to be served after everybody else.
+
+        None where it is not known here (a token is not); one that opens nothing any more has
+        ended.
+        """
+        key = self.directory.key(bytes.fromhex(digest))
+        tenant = self.directory.tenants.get(key.tenant or "") if key else None
+        if key is None or tenant is None:
+            return None
+        held = self._behind.get(digest)
+        if held is not None and held[0] is key and held[1] is tenant:
+            return held[2]
+        share = Share(tenant.policy.share.weight, "low")
+        last = replace(tenant, policy=replace(tenant.policy, share=share))
+        caller = self._caller(key, last)
+        self._behind[digest] = key, tenant, caller
+        return caller
 
     def _opened(self, secret: bytes, digest: bytes) -> Caller | None:
         """Return whose token this is; it is known by its digest from then on."""

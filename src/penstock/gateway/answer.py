@@ -1,8 +1,10 @@
 """What stands between the server's connection and whoever answers on it."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from penstock.gateway.faults import Fault
+from penstock.gateway.settings import Settings
 
 
 class Client(Protocol):
@@ -13,6 +15,8 @@ class Client(Protocol):
     """The request's header lines, names in lower case."""
     claimed_tenant: bytes | None
     """The tenant that the request names by itself; it must agree with the key."""
+    tells_cache: bool
+    """Whether the request says itself what it wants of the response cache."""
     headers_out: bytes
     """Further header lines of the response, each with its end."""
 
@@ -62,3 +66,20 @@ class Answer(Protocol):
 LAST_CHUNK = b"0\r\n\r\n"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 JSON = b"application/json"
+
+
+Begin = Callable[[Client, bytes, bytes | None, bytes], Answer]
+
+
+class Doors(NamedTuple):
+    """What stands behind the connections.
+
+    `begin(client, path, key, body)` starts an answer on one of `hot_paths`, and raises
+    PenstockError to refuse; `refused(status)` counts a request that cannot be read to its end.
+    `uploads` are paths whose bodies are longer, and what holds for them in place of the settings.
+    """
+
+    hot_paths: frozenset[bytes]
+    begin: Begin
+    refused: Callable[[int], None]
+    uploads: tuple[frozenset[bytes], Settings] | None = None

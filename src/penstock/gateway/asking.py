@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from penstock.engines.conduit.sink import Sink
+from penstock.gateway.fleet import Engine
 from penstock.ground.errors import EngineError, RequestError
 
 CHAT = b"/v1/chat/completions"
@@ -45,6 +46,9 @@ class Journey(Protocol):
         Raises:
             EngineUnavailable: nobody can be asked.
         """
+
+    def take_over(self, asking: Asking, tried: tuple[Engine, ...]) -> bool:
+        """Ask somebody who was not `tried`; false, with nothing done, where there is nobody."""
 
     def stop(self) -> None:
         """Nobody waits for the answer any more."""

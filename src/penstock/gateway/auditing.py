@@ -20,7 +20,7 @@ from penstock.ground.clock import Clock
 from penstock.ground.errors import StoreUnavailable
 from penstock.registry.audit.records import AuditEntry, pack_begun, pack_ended
 from penstock.registry.audit.spool import BEGIN, END, WHOLE
-from penstock.registry.slots import End
+from penstock.registry.entries import End
 
 MAX_WIRE = 2 * 1024 * 1024
 """Bytes of an answer, as it goes over the wire, that are kept until it is read."""
@@ -58,6 +58,10 @@ class Account(Protocol):
     @property
     def engine(self) -> int:
         """Number of the engine that was asked last."""
+
+    @property
+    def noted(self) -> bytes:
+        """What the ledger notes of it."""
 
 
 class Auditing:
@@ -125,20 +129,32 @@ class Auditing:
             raise StoreUnavailable("requests cannot be audited now", why="the audit is behind")
 
     def end(
-        self, request_id: bytes, charge: Account, end: End, wire: bytes, *, is_cut: bool
+        self,
+        request_id: bytes,
+        charge: Account,
+        end: End,
+        wire: bytes,
+        *,
+        is_cut: bool,
+        note: bytes = b"",
     ) -> None:
         """Record how a request ended."""
         engine = charge.engine
         name = self._engines[engine] if engine < len(self._engines) else b""
-        now_s, names = self._wall(), (request_id, name, charge.route.identity)
+        route = charge.route.identity
+        if note:
+            route = b"%b\0%b" % (route, note)
+        now_s, names = self._wall(), (request_id, name, route)
         try:
             self._spool.append(END, pack_ended(now_s, names, end, wire, is_cut=is_cut))
         except StoreUnavailable:  # the end matters more than what was said
             lost = bool(wire)
             self._spool.append(END, pack_ended(now_s, names, end, b"", is_cut=lost))
 
-    def refused(self, caller: Caller, model: str, request_id: bytes, outcome: str) -> None:
-        """Record a request that ended before it began."""
+    def refused(
+        self, caller: Caller, model: str, request_id: bytes, outcome: str, why: str
+    ) -> None:
+        """Record a request that ended before it began, and `why`."""
         if not self._spool.has_room:
             return  # its client is told, and metrics count it
         entry = AuditEntry(
@@ -149,13 +165,23 @@ class Auditing:
             caller.key_id,
             model[:100],
             outcome=outcome,
+            note=why,
         )
         self._spool.append(WHOLE, msgspec.json.encode(entry))
 
     def called(
-        self, caller: Caller, call_id: bytes, tool: str, outcome: str, seconds: float
+        self,
+        caller: Caller,
+        call_id: bytes,
+        about: tuple[str, str],
+        outcome: str,
+        seconds: float,
     ) -> None:
-        """Record that a tool was called, for the request before the `/` in `call_id`."""
+        """Record that a tool was called, for the request before the `/` in `call_id`.
+
+        `about` is the tool, and why the call was refused.
+        """
+        tool, why = about
         entry = AuditEntry(
             self._wall(),
             "tool",
@@ -165,6 +191,7 @@ class Auditing:
             tool=tool[:100],
             outcome=outcome,
             seconds=round(seconds, 6),
+            note=why,
         )
         self._spool.append(WHOLE, msgspec.json.encode(entry))
 
@@ -189,7 +216,7 @@ class Auditing:
 class Witness:
     """Sees one request through. Satisfies `charges.Watcher`."""
 
-    __slots__ = ("_audit", "_charge", "_closed", "_end", "_request_id", "_waits")
+    __slots__ = ("_audit", "_charge", "_closed", "_end", "_note", "_request_id", "_waits")
 
     def __init__(
         self, request_id: bytes, audit: Auditing, charge: Account, *, waits: bool = False
@@ -198,12 +225,13 @@ class Witness:
         self._request_id, self._audit, self._charge = request_id, audit, charge
         self._waits = waits
         self._end: End | None = None
+        self._note = b""
         self._closed = False
 
     def ended(self, end: End) -> None:
         """Watcher: it ends."""
         if self._end is None:
-            self._end = end
+            self._end, self._note = end, self._charge.noted
             if not self._waits:
                 self.close(b"")
 
@@ -212,7 +240,8 @@ class Witness:
         if self._end is None or self._closed:
             return
         self._closed = True
-        self._audit.end(self._request_id, self._charge, self._end, wire, is_cut=is_cut)
+        told = self._request_id, self._charge, self._end
+        self._audit.end(*told, wire, is_cut=is_cut, note=self._note)
 
 
 class ListeningWitness(Listener):

@@ -17,10 +17,11 @@ from prometheus_client.registry import Collector
 from penstock.chat.continuation import MARK_BYTES
 from penstock.engines.conduit.framing import framed
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Answer, Client
-from penstock.gateway.cache_header import NAME, Wish, wish_of
+from penstock.gateway.cache_header import Wish, wish_of
 from penstock.gateway.charges import Charge
 from penstock.gateway.faults import fault_of
 from penstock.gateway.fields import ChatRequest, CompletionRequest
+from penstock.gateway.flights import Flights, Lead
 from penstock.gateway.keeper import Place, Shelf
 from penstock.gateway.meters import Meters, counter, gauge
 from penstock.gateway.passage import NOTHING, Usage
@@ -57,8 +58,10 @@ class Caching(Collector):
         """`versions` tells by model what else than its name says which weights answer."""
         self._settings, self.store, self._wall = settings, store, wall
         self._versions, self._secret, self._meters = versions, secret, meters
-        self._always = "*" in settings.models
+        self.always, self.models = "*" in settings.models, frozenset(settings.models)
+        """Which models it is for, where a request does not say so itself."""
         self._shelf = Shelf(store, settings.max_answer_bytes, wall)
+        self.flights = Flights()
         self.counts: dict[tuple[str, str, str], int] = {}
 
     def collect(self) -> Iterator[Family]:
@@ -67,7 +70,8 @@ class Caching(Collector):
         for row, count in self.counts.items():
             requests.add_metric(list(row), count)
         yield requests
-        for metric, value in self.store.levels():
+        waiting = (metrics.CACHE_WAITING, self.flights.waiting)
+        for metric, value in (waiting, *self.store.levels()):
             family = counter(metric) if metric.name.endswith("_total") else gauge(metric)
             family.add_metric([], value)
             yield family
@@ -83,12 +87,6 @@ class Caching(Collector):
         """Background: let go of the store."""
         await self.store.close()
 
-    def concerns(self, client: Client, model: str) -> bool:
-        """Whether a request may take part: `answer` has nothing to do with all others."""
-        if self._always or model in self._settings.models:
-            return True
-        return any([name == NAME for name, _ in client.headers])  # noqa: C419  a third the time
-
     def answer(
         self, client: Client, charge: Charge, asked: tuple[bytes, Asked, bytes], proceed: Proceed
     ) -> Answer:
@@ -102,7 +100,7 @@ class Caching(Collector):
         settings = self._settings
         wish = wish_of(client.headers, settings.ttl_s, settings.max_ttl_s)
         model = charge.route.model
-        if wish.off or not (wish.asked or self._always or model in settings.models):
+        if wish.off or not (wish.asked or self.always or model in self.models):
             return proceed(client)
         key = self._key(charge, asked, wish)
         if key is None:
@@ -133,19 +131,28 @@ class Caching(Collector):
         return key_of(self._secret, scope, fields)
 
     def keep(
-        self, client: Client, charge: Charge, place: Place, proceed: Proceed, *, how: str = "miss"
+        self,
+        client: Client,
+        charge: Charge,
+        place: Place,
+        proceed: Proceed,
+        *,
+        how: str = "miss",
+        lead: Lead | None = None,
     ) -> Answer:
-        """Let the engines answer, and keep their answer."""
+        """Let the engines answer, and keep their answer; with a `lead` for others, too."""
         self._tell(client, charge, how)
-        keeper = self._shelf.listen(client, place, charge)
+        keeper = self._shelf.listen(client, place, charge, lead)
         charge.watchers = (*charge.watchers, keeper)
         return proceed(keeper)
 
-    def replay(self, client: Client, charge: Charge, request: Asked, stored: Stored) -> None:
-        """Answer with what is kept."""
+    def replay(
+        self, client: Client, charge: Charge, request: Asked, stored: Stored, how: str = "hit"
+    ) -> None:
+        """Answer with what is kept, or what another one was just answered (`how`: joined)."""
         since_s = time.perf_counter()
-        self._count(charge, "hit")
-        age_s = max(0, int(self._wall() - stored.stored_s))
+        self._count(charge, how)
+        age_s = int(min(max(0.0, self._wall() - stored.stored_s), stored.lasts_s))
         client.headers_out += b"x-penstock-cache: hit; age=%d\r\n" % age_s
         if request.streams:
             body = stream_of(stored.body, with_usage=request.wants_usage)
@@ -177,7 +184,7 @@ class Caching(Collector):
 
 
 class Lookup(Standing):
-    """Stands for an answer until it is known whether one is kept."""
+    """Stands for an answer until it is known whether one is kept, or on its way to another."""
 
     def __init__(
         self,
@@ -190,23 +197,56 @@ class Lookup(Standing):
         super().__init__()
         self._cache, self._client, self._charge, self._proceed = cache, client, charge, proceed
         self._wanted = wanted
+        self._lead: Lead | None = None
         self._task = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         request, place = self._wanted
         client, charge = self._client, self._charge
         try:
-            stored = await self._cache.store.get(place.key)
-            if stored is not None:
-                self._cache.replay(client, charge, request, stored)
+            found = await self._cache.flights.join(place.key, client.renew)
+            if isinstance(found, Stored):
+                self._cache.replay(client, charge, request, found, "joined")
                 return
-            self._hand_over(self._cache.keep(client, charge, place, self._proceed))
+            client.renew()
+            if found is not None:
+                self._lead = found
+                stored = await self._cache.store.get(place.key)
+                if stored is not None:
+                    found.land(stored)
+                    self._cache.replay(client, charge, request, stored)
+                    return
+            answer = self._cache.keep(client, charge, place, self._proceed, lead=found)
+            self._hand_over(answer)
         except PenstockError as error:
+            self._let_go()
             self._cache.refuse(charge, client, error)
         except Exception as error:
+            self._let_go()
             log.exception("request %s failed", client.request_id.decode())
             charge.settle("failed", NOTHING, 0, 0.0)
             client.fail(fault_of(error))
+
+    def _let_go(self) -> None:
+        if self._lead is not None:
+            self._lead.land(None)
+
+    def cancel(self) -> None:
+        """Answer: the client has left; who waits for it goes on."""
+        super().cancel()
+        if self._lead is not None and not self._lead.taken:
+            self._lead.leave()
+
+    def expire(self) -> None:
+        """Answer: time is up."""
+        super().expire()
+        self._let_go()
+
+    def pause(self) -> None:
+        """Answer: the client reads slowly."""
+        super().pause()
+        if self._lead is not None:
+            self._lead.stall()
 
     def _cancel(self) -> None:
         if self._task.cancel():

@@ -2,6 +2,7 @@
 
 import math
 
+from penstock.gateway.meters import Meter
 from penstock.ground.clock import Clock
 from penstock.registry.gate import Gate
 from penstock.registry.purse import Purses
@@ -26,12 +27,28 @@ class Account:
         self.purses.change(policy.budgets)
 
 
+class Desk:
+    """What all requests of one caller to one model have in common, put together once."""
+
+    __slots__ = ("gates", "identity", "meter", "openings", "route")
+
+    def __init__(
+        self, route: object, gates: tuple[Gate, ...], meter: Meter, identity: bytes
+    ) -> None:
+        """`route` is the `admission.Route` that it is for; `identity` is what stands behind the
+        request's own in a slot."""
+        self.route, self.gates, self.meter, self.identity = route, gates, meter, identity
+        self.openings: dict[bytes, bytes] = {}
+        """How such a slot begins, by the path that was asked for; see `slots.opening_of`."""
+
+
 class Caller:
     """One key: its tenant's name and rights, narrowed by its own."""
 
     __slots__ = (
         "_models",
         "accounts",
+        "desks",
         "ends_s",
         "gates",
         "identity",
@@ -60,6 +77,8 @@ class Caller:
         self.ends_s = math.inf if key.expires_s is None else key.expires_s
         if not key.opens_at(0.0) or tenant.disabled:
             self.ends_s = 0.0
+        self.desks: dict[str, Desk] = {}
+        """By model."""
         self.identity = f"\0{tenant.name}\0{key.id}\0".encode()
 
     def may_use(self, model: str) -> bool:

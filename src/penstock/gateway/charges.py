@@ -6,39 +6,34 @@ and `gateway/waiting.py` waits for the clerk and tries again.
 """
 
 import time
+from collections.abc import Callable
 from math import ceil
 
 from penstock.gateway.admission import Route
 from penstock.gateway.asking import Journey
 from penstock.gateway.auditing import Auditing, Watcher
-from penstock.gateway.caller import Caller
+from penstock.gateway.caller import Caller, Desk
 from penstock.gateway.demand import Demand, round_of
 from penstock.gateway.ends import OUTCOME, end_of
 from penstock.gateway.line import Line, Place
 from penstock.gateway.meters import Meter, Meters
-from penstock.gateway.overspending import Bill, over_budget, worst_of
+from penstock.gateway.overspending import worst_of
 from penstock.gateway.passage import NOTHING, Usage
 from penstock.gateway.ratios import Ratios
 from penstock.gateway.refusals import limit_reached
 from penstock.gateway.spans import About, RequestSpan, Tracer
+from penstock.gateway.till import Till
 from penstock.ground.clock import Clock
 from penstock.registry.clerk import Clerk
 from penstock.registry.counters.slices import Empty
-from penstock.registry.entries import KINDS
+from penstock.registry.entries import KINDS, End
 from penstock.registry.gate import Gate, enters_at_once
-from penstock.registry.purse import Purse, Take, put_back
+from penstock.registry.pricing import cost_of
+from penstock.registry.purse import Purse, Worst, put_back
 from penstock.registry.records import Price
-from penstock.registry.slots import NO_ENGINE, WAYS, End, SlotFile
+from penstock.registry.slots import NO_ENGINE, WAYS, SlotFile, opening_of
 
 _NOBODY = b"\0\0\0"
-
-
-class Short(Exception):
-    """A purse holds too little to tell; the clerk must be asked for the bill's amount."""
-
-    def __init__(self, bill: Bill) -> None:
-        super().__init__(bill.purse.lease)
-        self.bill = bill
 
 
 class Charges:
@@ -60,6 +55,7 @@ class Charges:
         audits = self.slots is not None and self.slots.numbered
         self._ways = {w.encode(): n for n, w in enumerate(WAYS, 1)} if audits else {}
         self.clock, self.wall = clock, wall
+        self.till = Till(clerk, clock, wall)
         self.ratios = Ratios()
 
     def open(
@@ -72,30 +68,42 @@ class Charges:
             RequestError: a budget needs to know how long the answer may be.
             Short: a purse must grow before it is known.
             Empty: the server of the counters must be asked.
-            StoreUnavailable: usage cannot be recorded.
+            NoRoom: usage cannot be recorded now.
         """
         now_s = self.wall()
-        prompt = self.ratios.guess(route.model, demand.body_bytes)
-        gates = caller.gates if route.gate is None else (*caller.gates, route.gate)
-        charge = Charge(self, caller, route, self.meters.of(caller.name, route.model))
-        charge.demand, charge.prompt = demand, prompt
-        if caller.purses and self.clerk is not None:
-            charge.takes = self._reserve(caller, route, demand, now_s)
+        desk = caller.desks.get(route.model)
+        if desk is None or desk.route is not route:
+            desk = caller.desks[route.model] = self._furnish(caller, route)
+        charge = Charge(self, caller, route, desk.meter)
+        charge.demand = demand
+        charge.prompt = prompt = self.ratios.guess(route.model, demand.body_bytes)
+        charge.taken = taken = prompt + (demand.asked or 0)
+        clerk, slots = self.clerk, self.slots
+        if clerk is not None and caller.purses:
+            charge.worst = worst = worst_of(route, demand)
+            charge.purses = self.till.reserve(caller, worst, (route, demand), now_s)
         try:
-            charge.gates = self._enter(caller, gates, prompt + (demand.asked or 0), route.model)
-            charge.taken = prompt + (demand.asked or 0)
-            if self.slots is not None:
-                text = request_id + caller.identity + route.identity
-                way = self._ways.get(path, 0)
-                charge.slot = self.slots.admit(text, prompt, route.price, now_s, 0, way)
+            if desk.gates:
+                charge.gates = self._enter(caller, desk.gates, taken, route.model)
+            if slots is not None:
+                opening = desk.openings.get(path)
+                if opening is None:
+                    opening = opening_of(route.price, 0, self._ways.get(path, 0))
+                    desk.openings[path] = opening
+                charge.slot = slots.begin(opening, request_id + desk.identity, prompt, now_s)
         except BaseException:
-            put_back(charge.takes)
+            put_back(charge.purses, charge.worst)
             for gate in charge.gates:
-                gate.leave(charge.taken, 0)
+                gate.leave(taken, 0)
             raise
-        if self.clerk is not None:
-            self.clerk.used_s[caller.key_id] = now_s
+        if clerk is not None:
+            clerk.used_s[caller.key_id] = now_s
         return charge
+
+    def _furnish(self, caller: Caller, route: Route) -> Desk:
+        gates = caller.gates if route.gate is None else (*caller.gates, route.gate)
+        meter = self.meters.of(caller.name, route.model)
+        return Desk(route, gates, meter, caller.identity + route.identity)
 
     @property
     def witnessed(self) -> Auditing | None:
@@ -107,7 +115,7 @@ class Charges:
     ) -> None:
         """Write a request that was refused, or never began, into the ledger and the audit."""
         if self.audit is not None and not self._ways:
-            self.audit.refused(caller, model, request_id, outcome)
+            self.audit.refused(caller, model, request_id, outcome, why)
         if self.slots is None or not self.slots.has_room:
             return
         text = request_id + caller.identity + _shortened(model) + b"\0"
@@ -147,49 +155,19 @@ class Charges:
         counts = used.prompt_tokens, used.cached_tokens, used.completion_tokens or 0
         self.slots.settle(slot, End(OUTCOME[outcome], False, *counts, 0, seconds * 1000))
 
-    def _reserve(
-        self, caller: Caller, route: Route, demand: Demand, now_s: float
-    ) -> tuple[Take, ...]:
-        takes: list[Take] = []
-        used_s, worst = self.clock(), worst_of(route, demand)
-        try:
-            for purses in caller.purses:
-                for purse in purses.current(now_s):
-                    takes.append(self._take(purse, worst, route, demand))
-                    purse.used_s = used_s
-        except BaseException:
-            put_back(takes)
-            raise
-        return tuple(takes)
-
-    def take(self, purse: Purse, route: Route, demand: Demand) -> Take:
-        """Reserve the worst case of `demand`; raises as `open` does."""
-        return self._take(purse, worst_of(route, demand), route, demand)
-
-    def _take(self, purse: Purse, worst: tuple[int, int], route: Route, demand: Demand) -> Take:
-        amount = worst[purse.is_usd]
-        if not purse.take(amount):
-            bill = Bill(purse, amount, route, demand)
-            if amount > purse.cap or self.clock() < purse.refused_until_s:
-                raise over_budget(bill, self.wall())
-            raise Short(bill)
-        if purse.free < 8 * amount and purse.is_low(amount) and self.clerk is not None:
-            self.clerk.ask_for(purse, amount)
-        return Take(purse, amount)
-
     @staticmethod
     def _enter(
         caller: Caller, gates: tuple[Gate, ...], tokens: int, model: str
     ) -> tuple[Gate, ...]:
-        for gate in gates:
+        for number, gate in enumerate(gates):
             try:
                 refusal = gate.enter(tokens)
             except Empty:
-                for entered in gates[: gates.index(gate)]:
+                for entered in gates[:number]:
                     entered.leave(tokens, 0)
                 raise
             if refusal is not None:
-                for entered in gates[: gates.index(gate)]:
+                for entered in gates[:number]:
                     entered.leave(tokens, 0)
                 raise limit_reached(caller, gate, refusal, model)
         return gates
@@ -207,24 +185,29 @@ class Charge:
         "open",
         "place",
         "prompt",
+        "purses",
+        "rescue",
         "route",
         "slot",
         "span",
         "taken",
-        "takes",
         "trip",
         "watchers",
+        "worst",
     )
     demand: Demand
 
     def __init__(self, charges: Charges, caller: Caller, route: Route, meter: Meter) -> None:
         self._charges, self.caller, self.route, self.meter = charges, caller, route, meter
-        self.takes: tuple[Take, ...] = ()
+        self.purses: tuple[Purse, ...] = ()
+        self.worst: Worst = (0, 0)
         self.gates: tuple[Gate, ...] = ()
         self.place: Place | Line | None = None
         self.watchers: tuple[Watcher, ...] = ()
         self.span: RequestSpan | None = None
         self.trip: Journey | None = None
+        self.rescue: Callable[[], Journey] | None = None
+        """Makes the trip of a request that went straight, and cannot go on so."""
         self.slot = 0
         self.prompt = self.taken = 0
         self.open = True
@@ -244,6 +227,12 @@ class Charge:
         slots = self._charges.slots
         return slots.engine(self.slot) if self.slot and slots is not None else NO_ENGINE
 
+    @property
+    def noted(self) -> bytes:
+        """The note of this request's line in the ledger."""
+        slots = self._charges.slots
+        return slots.noted(self.slot) if self.slot and slots is not None else b""
+
     def first_byte(self, seconds: float) -> None:
         """The client gets its first bytes, `seconds` after it asked."""
         self.meter.ttft.add(seconds)
@@ -262,7 +251,8 @@ class Charge:
         if self.slot and self._charges.slots is not None:
             outcome = OUTCOME["complete" if done else "gateway_died"]
             end = end_of(self, outcome, usage, 0, seconds)
-            self._charges.slots.count(self.slot, end._replace(estimated=not done))
+            end.estimated = not done
+            self._charges.slots.count(self.slot, end)
         if done and self.watchers:
             self.tell("complete", usage, 0, seconds)
 
@@ -278,8 +268,7 @@ class Charge:
         """Add to the note of this request's line in the ledger: 96 bytes in all."""
         slots = self._charges.slots
         if self.slot and slots is not None:
-            raw, before = text.encode(errors="replace"), slots.noted(self.slot)
-            slots.note(self.slot, before + b" " + raw if before else raw)
+            slots.note(self.slot, (self.noted + b" " + text.encode(errors="replace")).lstrip())
 
     def reroute(self, route: Route) -> bool:
         """Let another model answer, at its price; false where its limits do not let it in.
@@ -324,20 +313,13 @@ class Charge:
         """
         if not self.open:
             return
-        self.open, self.trip = False, None
+        self.open, self.trip, self.rescue = False, None, None
         if outcome == "from_cache":
             end, usage = self._from_cache(usage or NOTHING, seconds), None
         else:
             end = end_of(self, OUTCOME[outcome], usage, passed_on, seconds)
         self.meter.settle(outcome, usage, passed_on, seconds)
-        tokens = end.prompt + end.completion
-        for gate in self.gates:
-            gate.leave(self.taken, tokens)
-        if self.place is not None:
-            self.place.leave(end.prompt, end.completion)
-        for take in self.takes:
-            purse, amount = take
-            purse.settle(amount, end.cost if purse.is_usd else tokens)
+        self._give_back(end)
         charges = self._charges
         if usage is not None and not passed_on:
             charges.ratios.learn(self.route.model, self.demand.body_bytes, usage.prompt_tokens)
@@ -348,13 +330,28 @@ class Charge:
         for watcher in self.watchers:  # last: who cannot take it down must not keep the rest
             watcher.ended(end)
 
+    def _give_back(self, end: End) -> None:
+        """Leave gates and line, and put back what was reserved and not used."""
+        tokens = end.prompt + end.completion
+        for gate in self.gates:
+            gate.leave(self.taken, tokens)
+        if self.place is not None:
+            self.place.leave(end.prompt, end.completion)
+        worst = self.worst
+        for purse in self.purses:
+            if purse.is_usd:
+                purse.settle(worst[1], end.cost)
+            else:
+                purse.settle(worst[0], tokens)
+
     def _from_cache(self, saved: Usage, seconds: float) -> End:
         """Return an end without tokens, for no engine computed any, at its share of the price."""
         completion, price = saved.completion_tokens or 0, self.route.price
         self.note(f"saved {saved.prompt_tokens}+{completion} tokens")
-        whole = price.cost(saved.prompt_tokens, saved.cached_tokens, completion)
-        reserved = [t.amount for t in self.takes if t.purse.is_usd]
-        cost = min([ceil(whole * price.from_cache), *reserved])  # a turn has had many rounds
+        whole = cost_of(price, saved.prompt_tokens, saved.cached_tokens, completion)
+        cost = ceil(whole * price.from_cache)
+        if any(purse.is_usd for purse in self.purses):  # a turn has had many rounds
+            cost = min(cost, self.worst[1])
         return End(OUTCOME["from_cache"], False, 0, 0, 0, cost, seconds * 1000)
 
     async def next_round(self, body: bytes) -> None:
@@ -363,32 +360,13 @@ class Charge:
         Raises:
             LimitExceeded: a budget does not reach for it.
         """
-        charges = self._charges
-        clerk = charges.clerk
-        if not self.takes or clerk is None:
+        charges, purses, before = self._charges, self.purses, self.worst
+        if not purses or charges.clerk is None:
             return
         demand = round_of(body, self.route.context, self.demand)
-        more: list[Take] = []
-        try:
-            for held in self.takes:
-                more.append(await self._take_more(clerk, held.purse, demand))
-        except BaseException:
-            put_back(more)
-            raise
-        self.takes = tuple(
-            Take(a.purse, a.amount + b.amount) for a, b in zip(self.takes, more, strict=True)
-        )
-
-    async def _take_more(self, clerk: Clerk, purse: Purse, demand: Demand) -> Take:
-        charges = self._charges
-        try:
-            return charges.take(purse, self.route, demand)
-        except Short as short:
-            await clerk.grow(purse, short.bill.amount)
-        try:
-            return charges.take(purse, self.route, demand)
-        except Short as short:
-            raise over_budget(short.bill, charges.wall()) from None
+        worst = worst_of(self.route, demand)
+        await charges.till.wait_for(purses, worst, (self.route, demand))
+        self.worst = before[0] + worst[0], before[1] + worst[1]
 
 
 def _shortened(name: str) -> bytes:

@@ -11,14 +11,14 @@ lives.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from penstock.engines.conduit.same_head import SameHead
-from penstock.gateway.answer import JSON, Answer
+from penstock.gateway.answer import JSON, Answer, Doors
+from penstock.gateway.cache_header import NAME as CACHE
 from penstock.gateway.faults import Fault, fault_of, plain_fault
 from penstock.gateway.request_ids import new_request_id
 from penstock.gateway.settings import Settings
@@ -26,27 +26,13 @@ from penstock.ground.errors import PenstockError
 
 log = logging.getLogger("penstock.gateway")
 
-Begin = Callable[["Doorway", bytes, bytes | None, bytes], Answer]
-
-
-class Doors(NamedTuple):
-    """What stands behind the connections.
-
-    `begin(client, path, key, body)` starts an answer on one of `hot_paths`, and raises
-    PenstockError to refuse; `refused(status)` counts a request that cannot be read to its end.
-    """
-
-    hot_paths: frozenset[bytes]
-    begin: Begin
-    refused: Callable[[int], None]
-
-
 _CHUNKED = b"transfer-encoding: chunked\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _HIGH_WATER = 1 << 20
 """Bytes a slow client may leave unread before its engine is paused. A burst is read 256 KiB at a
 time, and below that every burst would stop and start the engine's connection."""
 _ASKER = (b"authorization", b"x-api-key", b"x-tenant-id")
-_NOTED = frozenset((*_ASKER, b"expect", b"upgrade", b"transfer-encoding"))
+_NOTED = frozenset((*_ASKER, CACHE, b"expect", b"upgrade", b"transfer-encoding"))
+_BODY = (b"content-length", b"transfer-encoding")
 _LINGER_S = 3.0
 """How long a refused client may go on sending: hanging up at once would destroy our answer."""
 
@@ -65,8 +51,8 @@ class Doorway(HttpToolsProtocol):
         settings: Settings,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._hot_paths, self._begin, self._refused = doors
-        self._settings = settings
+        self._hot_paths, self._begin, self._refused, self._uploads = doors
+        self._settings = self._usual_settings = settings
         self._answer: Answer | None = None
         self._hot = False
         self._deaf = False  # the connection will close; what still comes in is not read
@@ -74,11 +60,10 @@ class Doorway(HttpToolsProtocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._head_size = 0  # bytes that have come without being any of a body
-        self._in_head = True
+        self._in_head = self._usual = True
         self._between = True  # the parser has seen whole requests only
         self._read = b""  # what came while it was between two
         self._same: SameHead | None = None  # head of the last request, where that was a usual one
-        self._usual = True
         self._since_s = self.loop.time()
         self._waits_for = "request"  # what `_since_s` counts: request, rest, answer, goodbye
         self._unsent = 0  # bytes the client had not taken at the last sweep
@@ -87,8 +72,8 @@ class Doorway(HttpToolsProtocol):
         self._bearer: bytes | None = None
         self._key: bytes | None = None
         self.claimed_tenant: bytes | None = None
-        self.headers_out = b""
-        self.takes_chunks = True
+        self.tells_cache = False
+        self.headers_out, self.takes_chunks = b"", True
         self.write: Callable[[bytes], None]
         """Write to the client."""
 
@@ -131,7 +116,7 @@ class Doorway(HttpToolsProtocol):
         """llhttp: the first byte of a request."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._bearer = self._key = self.claimed_tenant = self._same = None
-        self._between, self._usual = False, True
+        self._between, self._usual, self.tells_cache = False, True, False
         if self._waits_for == "request":
             self._waits_for, self._since_s = "rest", self.loop.time()
 
@@ -152,6 +137,8 @@ class Doorway(HttpToolsProtocol):
             self._key = value.strip()
         elif name == b"x-tenant-id":
             self.claimed_tenant = value.strip()
+        elif name == CACHE:
+            self.tells_cache = True
         else:
             self._usual = False
             if name == b"expect":
@@ -166,15 +153,29 @@ class Doorway(HttpToolsProtocol):
             self._close_after_this()
             return
         limit = self._settings.max_header_bytes
-        if received > limit and _size_of(self.url, self.headers) > limit:
+        sizes = (len(name) + len(value) + 4 for name, value in self.headers)
+        if received > limit and len(self.url) + sum(sizes) > limit:
             self._refuse(431, "the request's head is too large", "header_too_large")
             return
         path = self._path = self.url.partition(b"?")[0]
         self._hot = path in self._hot_paths and self.parser.get_method() == b"POST"
-        if self._hot:
+        if self.parser.should_upgrade():
+            self._pass_over_upgrade()
+        elif self._hot:
             self._begin_hot()
         else:
             self._begin_cold()
+
+    def _pass_over_upgrade(self) -> None:
+        """Answer as if it were no upgrade, and hang up: llhttp stops reading behind this head.
+
+        So a body cannot be told from another request, and what has one is refused.
+        """
+        if self._hot or any(name in _BODY for name, _ in self.headers):
+            self._refuse(400, "this server upgrades no connection", "upgrade_not_supported")
+            return
+        self._begin_cold()
+        self.cycle.keep_alive = False
 
     def _begin_hot(self) -> None:
         version = self.parser.get_http_version()
@@ -192,6 +193,8 @@ class Doorway(HttpToolsProtocol):
         return length > limit
 
     def _begin_cold(self) -> None:
+        if self._uploads is not None and self._path in self._uploads[0]:
+            self._settings = self._uploads[1]  # until its last byte has come
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -219,6 +222,7 @@ class Doorway(HttpToolsProtocol):
         if self._deaf:
             return
         if not self._hot:
+            self._settings = self._usual_settings
             self._waits_for, self._since_s = "answer", self.loop.time()
             super().on_message_complete()
             if self.cycle.response_complete:  # it did not wait for the body
@@ -394,7 +398,3 @@ class Doorway(HttpToolsProtocol):
         """Whether the client has read on since the last sweep, of an answer that is complete."""
         before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
         return 0 < self._unsent < before
-
-
-def _size_of(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

@@ -1,15 +1,15 @@
 """How a request has ended, in tokens and money, by the engine's count or by what was passed on."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from penstock.gateway.admission import Route
 from penstock.gateway.passage import Usage
-from penstock.registry.entries import OUTCOMES
-from penstock.registry.slots import End
+from penstock.registry.entries import OUTCOMES, End
+from penstock.registry.pricing import cost_of
 
-OUTCOME = {name: number for number, name in enumerate(OUTCOMES)}
+OUTCOME: Final = {name: number for number, name in enumerate(OUTCOMES)}
 _UNSERVED = ("refused", "engine_refused", "failed", "denied", "engine_died")
-_UNANSWERED = frozenset(OUTCOME[name] for name in _UNSERVED)
+_UNANSWERED: Final = frozenset(OUTCOME[name] for name in _UNSERVED)
 """Ends before which no token need have been computed: without a count, none is assumed."""
 
 
@@ -33,5 +33,5 @@ def end_of(
         prompt, completion = prompt or account.prompt, completion + passed_on
         estimated = True
     cached = min(cached, prompt)
-    cost = account.route.price.cost(prompt, cached, completion)
+    cost = cost_of(account.route.price, prompt, cached, completion)
     return End(outcome, estimated, prompt, cached, completion, cost, seconds * 1000)

@@ -1,6 +1,7 @@
 """The front of one gateway: every hot request enters here and leaves with an answer on its way."""
 
 from functools import partial
+from typing import Final
 
 from msgspec import UNSET, Raw
 
@@ -10,7 +11,7 @@ from penstock.gateway.admission import Admission, Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caching import Caching
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charge, Charges, Short
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.demand import Asked, bounded, demand_of
 from penstock.gateway.faults import fault_of
 from penstock.gateway.fields import (
@@ -19,24 +20,27 @@ from penstock.gateway.fields import (
     read_chat,
     read_completion,
 )
+from penstock.gateway.order import Order
 from penstock.gateway.queueing import answer_in_turn
 from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.refusals import reason_of
-from penstock.gateway.relay import Order, Relay
+from penstock.gateway.relay import Relay
 from penstock.gateway.spans import About
+from penstock.gateway.till import Short
 from penstock.gateway.trip import Trip
 from penstock.gateway.turns import Turns
 from penstock.gateway.waiting import Waiting
 from penstock.gateway.ways import Ways
-from penstock.ground.errors import BudgetExceeded, LimitExceeded, PenstockError
+from penstock.ground.errors import BudgetExceeded, LimitExceeded, NoRoom, PenstockError
 from penstock.registry.counters.slices import Empty
 
-CHAT = b"/v1/chat/completions"
-COMPLETIONS = b"/v1/completions"
+CHAT: Final = b"/v1/chat/completions"
+COMPLETIONS: Final = b"/v1/completions"
 HOT_PATHS = frozenset((CHAT, COMPLETIONS))
 
-Way = tuple[Caller, Route, Trip | None]
-"""Who asks, which model, and how it is reached where that is more than least work."""
+Way = tuple[Caller, Route, Trip | str | None]
+"""Who asks, which model, and how it is reached where that is more than least work: by a trip, or
+straight as long as nothing fails, and then it is the name that was asked for."""
 
 
 class Front:
@@ -85,6 +89,22 @@ class Front:
                     self._charges.refused(caller, model, client.request_id, reason_of(error))
             raise
 
+    def begin_for(self, client: Client, path: bytes, caller: Caller, body: bytes) -> Answer:
+        """Do what `begin` does, for a line of a batch: `caller` has no key to show.
+
+        It can wait, so the limit that it must wait for is not written down as a refusal. Raises
+        as `begin` does.
+        """
+        try:
+            return self._enter(client, path, caller, body)
+        except Empty as empty:
+            return self._wait(client, path, (caller, ""), body, empty)
+        except PenstockError as error:
+            waits = isinstance(error, LimitExceeded) and not isinstance(error, BudgetExceeded)
+            if not waits and not error.accounted:
+                self._charges.refused(caller, "", client.request_id, reason_of(error))
+            raise
+
     def _wait(
         self, client: Client, path: bytes, way: tuple[Caller, str], body: bytes, empty: Empty
     ) -> Answer:
@@ -111,51 +131,89 @@ class Front:
         caller, model = way
         if self._ways is None:
             raise AssertionError("a model with routing has ways")
+        route = self._ways.straight(model)
+        if route is not None:
+            return self._answer_on(client, path, (caller, route, model), request, body)
         trip = self._ways.start(caller, model, request)
         return self._answer_on(client, path, (caller, trip.route, trip), request, body)
 
     def _answer_on(
-        self, client: Client, path: bytes, way: Way, request: Asked, body: bytes
+        self,
+        client: Client,
+        path: bytes,
+        way: Way,
+        request: Asked,
+        body: bytes,
+        *,
+        waits: bool = False,
     ) -> Answer:
-        """Answer at the first model of the trip whose limits let the request in."""
+        """Answer at the first model of the trip whose limits let the request in.
+
+        A caller who `waits` is told why the request must wait.
+        """
         caller, _, trip = way
         if trip is None:
-            return self._answer(client, path, way, request, body)
+            return self._answer(client, path, way, request, body, waits=waits)
+        if isinstance(trip, str):
+            try:
+                return self._answer(client, path, way, request, body, waits=waits)
+            except LimitExceeded as error:
+                if isinstance(error, BudgetExceeded) or error.accounted or self._ways is None:
+                    raise
+                trip = self._ways.trip(caller, trip, request)
+                if not trip.pass_over():
+                    raise
         while True:
             try:
-                return self._answer(client, path, (caller, trip.route, trip), request, body)
+                told = caller, trip.route, trip
+                return self._answer(client, path, told, request, body, waits=waits)
             except LimitExceeded as error:
                 if isinstance(error, BudgetExceeded) or error.accounted or not trip.pass_over():
                     raise
 
     def _answer(
-        self, client: Client, path: bytes, way: Way, request: Asked, body: bytes
+        self,
+        client: Client,
+        path: bytes,
+        way: Way,
+        request: Asked,
+        body: bytes,
+        *,
+        waits: bool = False,
     ) -> Answer:
         caller, route, trip = way
         body = bounded(caller, request, body)
         demand = demand_of(request, body, route.context, budgeted=bool(caller.purses))
         try:
             charge = self._charges.open(caller, route, client.request_id, demand, path)
-        except (Short, Empty) as cause:
-            again = partial(self._answer_on, client, path, way, request, body)
+        except (Short, Empty, NoRoom) as cause:
+            if waits:
+                raise
+            again = partial(self._answer_on, client, path, way, request, body, waits=True)
             return Waiting(client, self._charges, again, cause, (caller, route.model))
         client.headers_out = limit_headers(caller)
         try:
             if self._charges.tracer is not None:
                 operation = "chat" if path == CHAT else "text_completion"
-                about = (caller.name, route.model, operation, request.streams)
+                about = (caller.name, request.model, operation, request.streams, route.model)
                 charge.trace(
                     self._charges.tracer, About(client.headers, client.request_id, *about)
                 )
-            if trip is not None:
+            if isinstance(trip, Trip):
                 charge.trip = trip
                 trip.board(charge, client)
+            elif trip is not None and self._ways is not None:
+                self._ways.meters.routed(trip, route.model, "direct")
+                charge.rescue = partial(self._ways.rescue, charge, client, trip, request)
             audit = self._charges.witnessed
             if audit is not None:
                 client = audit.begin(client, charge, path, body)
-            if self._cache is not None and self._cache.concerns(client, route.model):
+            cache = self._cache
+            if cache is not None and (
+                client.tells_cache or cache.always or route.model in cache.models
+            ):
                 go = partial(self._go, path=path, charge=charge, request=request, body=body)
-                return self._cache.answer(client, charge, (path, request, body), go)
+                return cache.answer(client, charge, (path, request, body), go)
             return self._go(client, path, charge, request, body)
         except PenstockError as error:
             charge.note(reason_of(error))
@@ -177,6 +235,8 @@ class Front:
             or (request.tools and _is_parsed_here(request, charge.route))
             or (request.response_format is not UNSET and _is_judged_here(request, charge.route))
         ):
+            if charge.rescue is not None:
+                charge.trip, charge.rescue = charge.rescue(), None
             return self._turns.begin(client, charge, request.streams, body)
         streams = request.streams
         hide_usage = streams and not request.wants_usage

@@ -84,8 +84,8 @@ class Invoker:
         audit, witness, said = self._charges.witnessed, None, b""
         try:
             if self._charges.tracer is not None:
-                about = About(headers, request_id, caller.name, charge.route.model, "chat")
-                charge.trace(self._charges.tracer, about)
+                about = (caller.name, model, "chat", False, charge.route.model)
+                charge.trace(self._charges.tracer, About(headers, request_id, *about))
             if audit is not None:
                 witness = audit.begin_alone(request_id, charge, PATH, body)
             if trip is not None:

@@ -23,17 +23,17 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from penstock.ground.clock import Clock
 from penstock.ground.errors import LimitExceeded, Overloaded, PenstockError
 from penstock.registry.records import PRIORITIES, Share
 
-_FIRST_GUESS = 128.0
+_FIRST_GUESS: Final = 128.0
 """Tokens of an answer, until some have been seen."""
-STEP_S = 1.0
+STEP_S: Final = 1.0
 """A class that is passed over rises by one step in so many seconds."""
-_FEW = 1024
+_FEW: Final = 1024
 _WAITING, _RUNNING, _GONE = range(3)
 
 

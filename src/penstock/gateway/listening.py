@@ -16,7 +16,8 @@ class Listener:
         self.sent: list[bytes] = []
         self.cut = False
         self.request_id, self.claimed_tenant = client.request_id, client.claimed_tenant
-        self.headers, self.takes_chunks = client.headers, client.takes_chunks
+        self.headers, self.tells_cache = client.headers, client.tells_cache
+        self.takes_chunks = client.takes_chunks
         self.address = client.address
 
     @property

@@ -39,7 +39,7 @@ from penstock.gateway.tool_calls import ToolCalls
 from penstock.gateway.waiting import patiently
 from penstock.ground.clock import monotonic
 from penstock.ground.errors import PenstockError
-from penstock.registry.slots import End
+from penstock.registry.entries import End
 
 PATH = "/mcp"
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from penstock.gateway.batching.described import batch_paths
 from penstock.gateway.fields import ChatRequest, CompletionRequest
 from penstock.gateway.invoke import InvokeRequest
 
@@ -87,6 +88,7 @@ def document() -> dict[str, object]:
             "/v1/models": {"get": _get("The models this key may use", keyed)},
             "/v1/models/{name}": {"get": _get("One model", keyed, parameter="name")},
             "/tools": {"get": _get("The tools the gateway runs for this key", keyed)},
+            **batch_paths(keyed, _errors(400, 401, 404, 408, 413, 429, 431, 503)),
             "/v1/usage": {"get": _usage(keyed)},
             "/mcp": {"post": _mcp(keyed)},
             "/health": {"get": _get("The process lives", [])},

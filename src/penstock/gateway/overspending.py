@@ -1,45 +1,47 @@
 """What a request may take of a budget, and what its client is told where that is too much."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from penstock.gateway.admission import Route
-from penstock.gateway.demand import Demand
+from penstock.gateway.demand import UNKNOWN, Demand
 from penstock.ground.errors import BudgetExceeded, RequestError
-from penstock.registry.purse import Purse, window_ends_s
+from penstock.registry.pricing import most_of
+from penstock.registry.purse import Purse, Worst, window_ends_s
+
+_ENDLESS: Final = 1 << 60
 
 
 class Bill(NamedTuple):
-    """What is asked of a purse: so much, for the worst case of a request to a model."""
+    """For what a purse is asked: the worst case of a request to a model."""
 
-    purse: Purse
-    amount: int
     route: Route
     demand: Demand
 
-    def fits(self) -> int:
+    def fits(self, purse: Purse) -> int:
         """Return the `max_tokens` with which it would pass now; below 1 none would."""
-        purse, demand = self.purse, self.demand
+        demand = self.demand
         price = self.route.ceiling or self.route.price
         left = purse.free + purse.left
         if purse.is_usd:
-            left = left * 1000 - price.worst(demand.prompt, 0) * 1000
+            left = left * 1000 - most_of(price, demand.prompt, 0) * 1000
             left = left // price.completion if price.completion else 0
         else:
             left -= demand.prompt
-        each = demand.asked or self.route.context or 0  # a request may want several answers
+        # A request may want several answers, and ask for longer ones than the model can give.
+        longest = self.route.context or _ENDLESS
+        each = min(demand.asked or longest, longest)
         return left * each // max(1, demand.completion)
 
 
-def over_budget(bill: Bill, now_s: float) -> BudgetExceeded:
-    """Return the error of a request that a purse cannot pay."""
-    purse, amount = bill.purse, bill.amount
+def over_budget(purse: Purse, amount: int, bill: Bill, now_s: float) -> BudgetExceeded:
+    """Return the error of a request of which a purse cannot pay `amount`."""
     lease = purse.lease
     if purse.is_usd:
         need, left = f"{amount / 1e9:.6f} USD", f"{(purse.free + purse.left) / 1e9:.6f} USD"
     else:
         need, left = f"{amount} tokens", f"{purse.free + purse.left} tokens"
     whose, _, name = lease.scope.partition(":")
-    fits = bill.fits()
+    fits = bill.fits(purse)
     return BudgetExceeded(
         f"the budget of {whose} {name} for {lease.window} does not reach for this request",
         why=f"at worst it costs {need}, and {left} are left",
@@ -49,13 +51,14 @@ def over_budget(bill: Bill, now_s: float) -> BudgetExceeded:
     )
 
 
-def worst_of(route: Route, demand: Demand) -> tuple[int, int]:
+def worst_of(route: Route, demand: Demand) -> Worst:
     """Return the most a request can take, in tokens and in nano-dollars.
 
     Raises:
         RequestError: that is not known.
     """
-    if not demand.is_bounded:
+    prompt, completion = demand.prompt, demand.completion
+    if prompt >= UNKNOWN or completion >= UNKNOWN:
         raise RequestError(
             "`max_tokens` is missing",
             why="there is a budget, and the longest answer of this model is not known",
@@ -63,5 +66,4 @@ def worst_of(route: Route, demand: Demand) -> tuple[int, int]:
             param="max_tokens",
             code="missing_parameter",
         )
-    prompt, completion = demand.prompt, demand.completion
-    return prompt + completion, (route.ceiling or route.price).worst(prompt, completion)
+    return prompt + completion, most_of(route.ceiling or route.price, prompt, completion)

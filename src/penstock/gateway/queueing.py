@@ -59,6 +59,7 @@ class Queued(Standing):
 
     def begin(self) -> None:
         """Waiter: the turn has come."""
+        _note_wait(self._charge, self._since_s)
         try:
             self._hand_over(self._begin())
         except PenstockError as error:
@@ -114,12 +115,18 @@ async def place_for(line: Line, charge: Charge, body: bytes) -> Place:
     cost = line.cost(prompt, charge.demand.asked)
     place = line.enter(caller.name, caller.share, cost, turn)
     if place.is_waiting:
+        since_s = time.perf_counter()
         try:
             await turn.comes
+            _note_wait(charge, since_s)
         except BaseException:
             place.leave()
             raise
     return place
+
+
+def _note_wait(charge: Charge, since_s: float) -> None:
+    charge.note(f"queued={(time.perf_counter() - since_s) * 1000:.0f}ms")
 
 
 class Lines:

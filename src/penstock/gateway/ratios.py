@@ -1,7 +1,9 @@
 """How many bytes a token of a prompt has, by model, as far as was seen."""
 
-_FIRST_GUESS = 4.0
-_WEIGHT = 0.02
+from typing import Final
+
+_FIRST_GUESS: Final = 4.0
+_WEIGHT: Final = 0.02
 
 
 class Ratios:

@@ -11,12 +11,11 @@ import msgspec
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import framed, unframe
 from penstock.engines.conduit.sink import Head
-from penstock.gateway.admission import Route
 from penstock.gateway.answer import EVENT_STREAM, JSON, LAST_CHUNK, Client
 from penstock.gateway.asking import Asking, Journey
-from penstock.gateway.charges import Charge
 from penstock.gateway.faults import concerns_request, fault_of, is_openai_error, stream_event
 from penstock.gateway.fleet import BUSY, RETRIES, Engine, least_busy
+from penstock.gateway.order import Order
 from penstock.gateway.passage import Passage, Usage, read_usage
 from penstock.ground.errors import (
     EngineAsleep,
@@ -31,17 +30,6 @@ WAKING = b": penstock.waking\n\n"
 """What a client is shown while its request is held."""
 _NONE = Passage(hide_usage=False)
 """The passage of plain answers: nothing is ever fed to it."""
-
-
-class Order(msgspec.Struct, frozen=True):
-    """What is asked of the engine."""
-
-    path: bytes
-    body: bytes
-    route: Route
-    charge: Charge
-    streams: bool
-    hide_usage: bool
 
 
 class Relay:
@@ -65,6 +53,8 @@ class Relay:
         "_tried",
         "takes_framed",
     )
+    _engine: Engine | Journey
+    _exchange: Exchange | Journey
 
     def __init__(self, client: Client, order: Order) -> None:
         """Ask the least busy engine.
@@ -85,12 +75,19 @@ class Relay:
         self._tried: tuple[Engine, ...] = ()
         trip = order.charge.trip
         if trip is None:
-            self._engine: Engine | Journey = least_busy(order.route.engines)
-            self._exchange: Exchange | Journey = self._ask(self._engine)
+            self._begin()
         else:
             self._engine = self._exchange = trip
-            beat = self._beat if order.streams else None
-            trip.ask(Asking(order.path, order.body, self, client.request_id, beat))
+            trip.ask(self._asking())
+
+    def _begin(self) -> None:
+        try:
+            engine = least_busy(self._order.route.engines)
+        except EngineUnavailable:
+            if not self._detour(()):
+                raise
+            return
+        self._engine, self._exchange = engine, self._ask(engine)
 
     def _ask(self, engine: Engine) -> Exchange:
         order = self._order
@@ -98,6 +95,11 @@ class Relay:
         span = order.charge.span
         trace = b"" if span is None else span.header
         return engine.pool.post(order.path, order.body, self, self._client.request_id, trace)
+
+    def _asking(self) -> Asking:
+        order = self._order
+        beat = self._beat if order.streams else None
+        return Asking(order.path, order.body, self, self._client.request_id, beat)
 
     # Sink: the engine's side
 
@@ -157,16 +159,30 @@ class Relay:
             return False  # a trip has done so itself
         tried = (*self._tried, engine)
         if len(tried) > RETRIES:
-            return False
+            return self._detour(tried)
         try:
-            self._engine = engine = least_busy(self._order.route.engines, tried)
+            engine = least_busy(self._order.route.engines, tried)
         except EngineUnavailable:
-            return False
-        self._tried, self._parts, self._size, self._head = tried, [], 0, None
-        if self._order.streams:
-            self._passage = Passage(hide_usage=self._order.hide_usage)
+            return self._detour(tried)
+        self._forget()
+        self._engine, self._tried = engine, tried
         self._exchange = self._ask(engine)
         return True
+
+    def _forget(self) -> None:
+        self._parts, self._size, self._head = [], 0, None
+        if self._order.streams:
+            self._passage = Passage(hide_usage=self._order.hide_usage)
+
+    def _detour(self, tried: tuple[Engine, ...]) -> bool:
+        """Have another model stand in; false where none does."""
+        charge = self._charge
+        if charge.rescue is None:
+            return False
+        trip, charge.rescue = charge.rescue(), None
+        self._forget()
+        charge.trip = self._engine = self._exchange = trip
+        return trip.take_over(self._asking(), tried)
 
     def _stop(self) -> None:
         exchange, engine = self._exchange, self._engine

@@ -11,7 +11,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from penstock.gateway.doorway import Doors, Doorway
+from penstock.gateway.answer import Doors
+from penstock.gateway.doorway import Doorway
 from penstock.gateway.fleet import Fleet
 from penstock.gateway.settings import Settings
 

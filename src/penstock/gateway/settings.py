@@ -121,10 +121,11 @@ class KeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hint: str
     tenant: str
 
-    def record(self) -> KeyRecord:
+    def record(self, label: str = "") -> KeyRecord:
         """Return it as the registry knows it."""
+        key_id = f"key-{self.digest[:12]}"
         return KeyRecord(
-            f"key-{self.digest[:12]}", self.digest, self.hint, self.tenant, source="manifest"
+            key_id, self.digest, self.hint, self.tenant, label=label, source="manifest"
         )
 
 
@@ -158,6 +159,9 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways; none: each counts for itself."""
     space: str = "penstock"
     """Which gateways count together there."""
+    stack: str = ""
+    """Label of the keys that the settings hold: at its next start a stack revokes those that it
+    made before, and no other's."""
     own_process: bool = False
     """Whether entries are written by a process of its own, beside the gateway's."""
 
@@ -217,6 +221,28 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_spool_bytes: int = 512 * 1024 * 1024
 
 
+class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where files lie and how batches run; see `manifest/batches.py`."""
+
+    folder: str
+    """What files of S3 are fetched into; without a `bucket` the files themselves."""
+    bucket: str | None = None
+    """`s3://bucket/prefix` of the files."""
+    max_file_bytes: int = 104_857_600
+    upload_timeout_s: float = 600.0
+    max_lines: int = 50_000
+    quota_bytes: int = 1_073_741_824
+    life_s: float = 2_592_000.0
+    at_once: int = 4
+    share: float = 0.5
+    places: int = 8
+    max_active: int = 100
+    window_s: float = 86_400.0
+    """How long a batch may take."""
+    lease_s: float = 15.0
+    """A batch whose gateway has not been heard of for so long is taken over."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything one gateway process needs to know."""
 
@@ -250,6 +276,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether `/metrics`, which names all tenants, is shown without an admin key."""
     queue: QueueSettings | None = None
     """None: requests go to the engines at once, which queue them."""
+    batches: BatchSettings | None = None
+    """None: no files are kept, and no batches run; they need a registry."""
 
 
 def read_settings(path: Path) -> Settings:

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from penstock.chat.events import Step
-from penstock.registry.slots import End
+from penstock.registry.entries import End
 
 Headers = Sequence[tuple[bytes, bytes]]
 """The header lines of a request, names in lower case."""
 
 
 class About(NamedTuple):
-    """What is known of a request at its start."""
+    """What is known of a request at its start.
+
+    `answering` is the model that will be asked first, where `model` is a name that stands for
+    others, or one that cannot answer.
+    """
 
     headers: Headers
     request_id: bytes
@@ -23,6 +27,7 @@ class About(NamedTuple):
     model: str
     operation: str
     streams: bool = False
+    answering: str = ""
 
 
 class Round(Protocol):

@@ -61,15 +61,15 @@ class ToolCalls:
 
     def refused(self, name: str, why: str) -> None:
         """A call was asked for, and a limit did not let it in."""
-        self._write(name, "refused", 0.0, why, told="refused")
+        self._write(name, "refused", 0.0, why, refused=True)
 
     def _next_id(self) -> bytes:
         return b"%b/%d" % (self._request_id, next(self._numbers))
 
     def _write(
-        self, name: str, outcome: str, seconds: float, note: str, told: str | None = None
+        self, name: str, outcome: str, seconds: float, note: str, *, refused: bool = False
     ) -> None:
-        """Write a line; the audit is `told` an outcome of its own, or the note."""
+        """Write a line; to the audit the note is the outcome, or why there was none."""
         call_id = self._next_id()
         try:
             self._charges.line(
@@ -84,13 +84,18 @@ class ToolCalls:
         except StoreUnavailable as error:
             # The call has been made: its result is worth more than its line, which costs nothing.
             log.error("a call of the tool %s is not in the ledger: %s", name, error)
-        self._audit(call_id, name, told or note, seconds)
+        if refused:
+            self._audit(call_id, name, outcome, seconds, note)
+        else:
+            self._audit(call_id, name, note, seconds)
 
-    def _audit(self, call_id: bytes, name: str, outcome: str, seconds: float) -> None:
+    def _audit(
+        self, call_id: bytes, name: str, outcome: str, seconds: float, why: str = ""
+    ) -> None:
         audit = self._charges.audit
         if audit is None:
             return
         try:
-            audit.called(self._caller, call_id, name, outcome, seconds)
+            audit.called(self._caller, call_id, (name, why), outcome, seconds)
         except StoreUnavailable as error:
             log.error("a call of the tool %s is not in the audit: %s", name, error)

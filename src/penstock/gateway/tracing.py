@@ -22,8 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from penstock.chat.events import Step, ToolFinished, ToolStarted
 from penstock.gateway.spans import About
-from penstock.registry.entries import OUTCOMES
-from penstock.registry.slots import End
+from penstock.registry.entries import OUTCOMES, End
 
 _W3C = TraceContextTextMapPropagator()
 _CARRIED = (b"traceparent", b"tracestate")
@@ -74,7 +73,10 @@ class Tracing:
             kind=SpanKind.SERVER,
             attributes=attributes,
         )
-        return OtelSpan(self._tracer, span, about.model)
+        begun = OtelSpan(self._tracer, span, about.model)
+        if about.answering and about.answering != about.model:
+            begun.rerouted(about.answering)
+        return begun
 
     async def start(self) -> None:
         """Background: nothing to prepare."""

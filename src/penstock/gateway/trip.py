@@ -83,6 +83,21 @@ class Trip:
         self._crew.meters.routed(self._choice.asked, self.route.model, how)
         self._announce()
 
+    def follow(self, charge: Charge, client: Client) -> None:
+        """The account is open and went straight until now."""
+        self._charge, self._client = charge, client
+
+    def take_over(self, asking: Asking, tried: tuple[Engine, ...]) -> bool:
+        """Go on where engines of the first leg were `tried` in vain; false if nobody is left."""
+        self._asking, self._tried = asking, tried
+        self._rounds, self._since_s = 1, time.perf_counter()
+        engine = self._next()
+        if engine is None:
+            self._asking = None
+            return False
+        self._go(engine)
+        return True
+
     @property
     def text(self) -> str:
         """What was decided and who is asked; empty where nothing was decided."""

@@ -88,7 +88,7 @@ class Turns:
         self._charges = charges
         self._key = _continuation_key(bounds.continuation_key_env)
         self._approval_s = bounds.approval_timeout_s
-        self._ledger = ledger or MemoryLedger(time.time)
+        self._ledger = ledger or MemoryLedger(charges.wall)
 
     def unknown(self, names: Sequence[str]) -> list[str]:
         """Return those of `names` that are no tool of this gateway."""
@@ -110,7 +110,7 @@ class Turns:
             scope=charge.caller.name,
             holder=charge.caller.key_id,
             ledger=self._ledger,
-            wall=time.time,
+            wall=self._charges.wall,
             approval_s=self._approval_s,
         )
         request = read_request(body, charge.route.traits)

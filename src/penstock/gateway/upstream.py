@@ -55,7 +55,7 @@ class Upstream:
         """
         self._rounds += 1
         charge, further = self._charge, self._rounds > 1
-        if self._route.line is None and charge.span is None and not (further and charge.takes):
+        if self._route.line is None and charge.span is None and not (further and charge.purses):
             return self._ask(body)
         return Pieces(self._accounted(body, further=further))
 

@@ -2,7 +2,8 @@
 
 That is so when a purse of this gateway is empty and the database must be asked for more: at the
 first request of a day, and when a budget comes to its end. It is the same with a slice of a limit
-that several gateways share, and the server that counts for all.
+that several gateways share, and the server that counts for all. And where requests end faster than
+the ledger is written, so that there is no room for another one, it waits until there is.
 """
 
 import asyncio
@@ -13,19 +14,23 @@ from typing import TypeVar
 from penstock.gateway.admission import Route
 from penstock.gateway.answer import Answer, Client
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charge, Charges, Short
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.demand import Demand
 from penstock.gateway.faults import fault_of
 from penstock.gateway.overspending import over_budget
 from penstock.gateway.ratelimits import limit_headers
 from penstock.gateway.refusals import reason_of
 from penstock.gateway.standing import Standing
-from penstock.ground.errors import LimitExceeded, PenstockError
+from penstock.gateway.till import Short
+from penstock.ground.errors import LimitExceeded, NoRoom, PenstockError
 from penstock.registry.counters.slices import Empty
 
 _TRIES = 12
 """There are up to three limits and four budgets, each of a tenant and a key, and the model's."""
+_FOR_ROOM_S = 2.0
+"""So long a request waits for room in the ledger."""
 T = TypeVar("T")
+Cause = Short | Empty | NoRoom
 
 log = logging.getLogger("penstock.gateway")
 
@@ -38,7 +43,7 @@ class Waiting(Standing):
         client: Client,
         charges: Charges,
         begin: Callable[[], Answer],
-        cause: Short | Empty,
+        cause: Cause,
         who: tuple[Caller, str],
     ) -> None:
         """`who` asks for which model; it is empty where that is not read yet."""
@@ -47,7 +52,7 @@ class Waiting(Standing):
         self._caller, self._model = who
         self._task = asyncio.create_task(self._wait(cause))
 
-    async def _wait(self, cause: Short | Empty) -> None:
+    async def _wait(self, cause: Cause) -> None:
         try:
             self._hand_over(await self._begun(cause))
         except PenstockError as error:
@@ -61,14 +66,14 @@ class Waiting(Standing):
             log.exception("request %s failed", self._client.request_id.decode())
             self._client.fail(fault_of(error))
 
-    async def _begun(self, cause: Short | Empty) -> Answer:
-        for _ in range(_TRIES):
-            await _learn(self._charges, cause)
+    async def _begun(self, cause: Cause) -> Answer:
+        patience = _Patience(self._charges)
+        while True:
+            await patience.learn(cause)
             try:
                 return self._begin()
-            except (Short, Empty) as still:
+            except (Short, Empty, NoRoom) as still:
                 cause = still
-        raise _undecided(self._charges, cause)
 
     def _write(self, outcome: str, why: str = "") -> None:
         self._charges.refused(self._caller, self._model, self._client.request_id, why, outcome)
@@ -89,7 +94,7 @@ async def open_patiently(
     """Open a charge, and wait where only the database or the counters can tell.
 
     `asked` is the request's id and its path. Raises as `Charges.open` does, but for `Short` and
-    `Empty`.
+    `Empty`, and for `NoRoom` only after a while.
     """
     request_id, path = asked
     return await patiently(charges, lambda: charges.open(caller, route, request_id, demand, path))
@@ -100,26 +105,51 @@ async def patiently(charges: Charges, attempt: Callable[[], T]) -> T:
 
     Raises:
         LimitExceeded: that could not be told.
+        NoRoom: there was no room in the ledger for long.
     """
-    for _ in range(_TRIES):
+    patience = _Patience(charges)
+    while True:
         try:
             return attempt()
-        except (Short, Empty) as still:
-            cause: Short | Empty = still
-        await _learn(charges, cause)
-    raise _undecided(charges, cause)
+        except (Short, Empty, NoRoom) as still:
+            cause: Cause = still
+        await patience.learn(cause)
 
 
-async def _learn(charges: Charges, cause: Short | Empty) -> None:
-    if isinstance(cause, Empty):
-        await cause.ask()
-    elif charges.clerk is not None:
-        await charges.clerk.grow(cause.bill.purse, cause.bill.amount)
+class _Patience:
+    """How often one request asks, and how long it waits for room, in all."""
+
+    def __init__(self, charges: Charges) -> None:
+        self._charges = charges
+        self._tries = 0
+        self._until_s: float | None = None
+
+    async def learn(self, cause: Cause) -> None:
+        """Do what can be done about `cause`; then it is worth trying again.
+
+        Raises:
+            PenstockError: it is not.
+        """
+        clerk = self._charges.clerk
+        if isinstance(cause, NoRoom):
+            now_s = self._charges.clock()
+            until_s = self._until_s = self._until_s or now_s + _FOR_ROOM_S
+            if clerk is None or now_s >= until_s:
+                raise cause
+            await clerk.room(cause, until_s - now_s)
+            return
+        self._tries += 1
+        if self._tries > _TRIES:
+            raise _undecided(self._charges, cause)
+        if isinstance(cause, Empty):
+            await cause.ask()
+        elif clerk is not None:
+            await clerk.grow(cause.purse, cause.amount)
 
 
 def _undecided(charges: Charges, cause: Short | Empty) -> LimitExceeded:
     if isinstance(cause, Short):
-        return over_budget(cause.bill, charges.wall())
+        return over_budget(cause.purse, cause.amount, cause.bill, charges.wall())
     return LimitExceeded(
         "a limit has been reached", why="others were faster, again and again", retry_after_s=1.0
     )

@@ -10,12 +10,13 @@ from dataclasses import replace
 from msgspec import Raw
 
 from penstock.gateway.admission import Admission, Route
+from penstock.gateway.answer import Client
 from penstock.gateway.caller import Caller
-from penstock.gateway.charges import Charges
+from penstock.gateway.charges import Charge, Charges
 from penstock.gateway.choice import Choice, Crew, Leg, Manner
 from penstock.gateway.demand import Asked as Request
 from penstock.gateway.fields import ChatRequest
-from penstock.gateway.fleet import Fleet
+from penstock.gateway.fleet import RETRIES, Fleet
 from penstock.gateway.refusals import model_at_limit
 from penstock.gateway.route_meters import RouteMeters
 from penstock.gateway.routing.arms import arm_of
@@ -38,6 +39,8 @@ from penstock.registry.counters.slices import Empty
 from penstock.registry.records import Price
 
 _PLAIN = RoutingSettings()
+_UNSEEN = Leg(Route("", ()), ())
+"""Stands for a model that nobody asked for yet."""
 _ANY = "any"
 """Form of calls of a request that can have none."""
 
@@ -54,6 +57,7 @@ class Ways:
         self._crew = Crew(charges, self.meters, shadows)
         self._models = {model.name: model for model in settings.models}
         self._chains = {name: self._chain(model) for name, model in self._models.items()}
+        self._straight: dict[str, Leg | None] = {}
         self._manners = {name: self._manner(model) for name, model in self._models.items()}
 
     def _chain(self, model: ModelSettings) -> tuple[Leg, ...]:
@@ -87,6 +91,41 @@ class Ways:
         route = self._admission.routes[shadow.model or model]
         engines = route.engines if shadow.engine is None else self._fleet.named([shadow.engine])
         return Target(route, engines, shadow.share, shadow.at_once)
+
+    def straight(self, asked: str) -> Route | None:
+        """Return the route of a model that is asked as one without routing, until it fails.
+
+        None where more is to be decided now. The request is counted, as in `start`.
+
+        Raises:
+            Empty: the server of the counters must be asked.
+        """
+        leg = self._straight.get(asked, _UNSEEN)
+        if leg is _UNSEEN:
+            leg = self._straight[asked] = self._straight_leg(asked)
+        if leg is None or not leg.can_answer:
+            return None
+        gate = leg.route.gate
+        return leg.route if gate is None or gate.request() is None else None
+
+    def _straight_leg(self, asked: str) -> Leg | None:
+        """Return the leg on which nothing but who stands in is to be decided."""
+        told, leg = self._models[asked].routing or _PLAIN, self._chains[asked][0]
+        decides = told.tiers or told.arms or told.prefix or told.shadow or told.hedge_after_ms
+        special = [each for each in leg.engines if each.sleep or each.sagemaker or each.reads]
+        if decides or told.retries != RETRIES or special or leg.route.upstream != asked:
+            return None
+        return leg
+
+    def trip(self, caller: Caller, asked: str, request: Request) -> Trip:
+        """Return the trip of a request that went straight, and cannot go on so."""
+        return Trip(self._choose(caller, asked, request), self._crew)
+
+    def rescue(self, charge: Charge, client: Client, asked: str, request: Request) -> Trip:
+        """Return such a trip of a request whose account is open."""
+        trip = self.trip(charge.caller, asked, request)
+        trip.follow(charge, client)
+        return trip
 
     def start(self, caller: Caller, asked: str, request: Request) -> Trip:
         """Return the trip of a request for the model `asked`, on its first leg that is open.

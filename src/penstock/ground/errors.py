@@ -11,6 +11,7 @@
     |-- Overloaded              the engines are full, and it took too long; says when to come back
     |-- AnswerUnfit             the model's answer is not what `response_format` asks for
     |-- StoreUnavailable        the registry's database or counters cannot be reached
+    |   `-- NoRoom              what has ended comes faster than it is written
     |-- CloudError              AWS refused, or cannot be reached
     |-- EngineError             the engine behind us
     |   |-- EngineUnavailable   nothing listens, or it is not ready yet
@@ -108,6 +109,10 @@ class AnswerUnfit(PenstockError):
 
 class StoreUnavailable(PenstockError):
     """The registry's database cannot be reached, or has failed."""
+
+
+class NoRoom(StoreUnavailable):
+    """What has ended comes faster than it is written; a moment later there may be room."""
 
 
 class CloudError(PenstockError):

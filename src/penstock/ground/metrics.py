@@ -92,8 +92,11 @@ TOOL_CALLS = Metric(
 TOOL_SECONDS = Metric("tool_latency_seconds", "Time one tool call took, seconds", ("tool",))
 CACHE_REQUESTS = Metric(
     "penstock_cache_requests_total",
-    "Requests that the response cache had a part in: hit, miss, refresh, bypass",
+    "Requests that the response cache had a part in: hit, joined, miss, refresh, bypass",
     ("tenant", "model", "result"),
+)
+CACHE_WAITING = Metric(
+    "penstock_cache_waiting", "Requests that wait now for another one's answer to their question"
 )
 CACHE_ENTRIES = Metric("penstock_cache_entries", "Answers now kept in this gateway's memory")
 CACHE_BYTES = Metric("penstock_cache_bytes", "Room they take, bytes")
@@ -111,11 +114,42 @@ KEY_SOURCE_AGE = Metric(
     "Time since the last refresh that went well, seconds",
     ("source",),
 )
+LEDGER_UP = Metric(
+    "penstock_ledger_up", "1 while the ledger's database takes what there is to write"
+)
+LEDGER_WAITING = Metric(
+    "penstock_ledger_waiting", "Requests that have ended and are not in the ledger yet"
+)
+LEDGER_ROOM = Metric(
+    "penstock_ledger_room_ratio",
+    "Room left for requests that are not in the ledger, 0 to 1; at 0 they are refused",
+)
+CLOCK_AHEAD = Metric(
+    "penstock_clock_ahead_seconds",
+    "How far this machine's clock is ahead of the database's, which counts; below 0 it is behind",
+)
+BUDGET_USED = Metric(
+    "penstock_budget_used_ratio",
+    "Share used of a budget that has reached its alarm, as this gateway last heard",
+    ("scope", "unit", "window"),
+)
 AUDIT_ENTRIES = Metric("penstock_audit_entries_total", "Lines written to the audit")
 AUDIT_SPOOL = Metric("penstock_audit_spool_bytes", "Records that wait to be written, bytes")
 AUDIT_SEGMENTS = Metric("penstock_audit_segments_waiting", "Segments that wait to be shipped")
 AUDIT_FAILURES = Metric(
     "penstock_audit_failures_total", "Attempts to write or ship that failed", ("step",)
+)
+BATCHES_RUNNING = Metric("penstock_batches_running", "Batches that this gateway runs now")
+BATCH_LINES_RUNNING = Metric(
+    "penstock_batch_lines_running", "Lines of batches that are being answered now"
+)
+BATCH_LINES_WAITING = Metric(
+    "penstock_batch_lines_waiting", "Lines of batches that wait for engines with room"
+)
+BATCH_LINES = Metric(
+    "penstock_batch_lines_total",
+    "Lines of batches that were answered: completed, failed",
+    ("tenant", "outcome"),
 )
 
 ALL = (
@@ -144,14 +178,24 @@ ALL = (
     TOOL_CALLS,
     TOOL_SECONDS,
     CACHE_REQUESTS,
+    CACHE_WAITING,
     CACHE_ENTRIES,
     CACHE_BYTES,
     CACHE_EVICTED,
     CACHE_FAILURES,
     KEY_SOURCE_UP,
     KEY_SOURCE_AGE,
+    LEDGER_UP,
+    LEDGER_WAITING,
+    LEDGER_ROOM,
+    CLOCK_AHEAD,
+    BUDGET_USED,
     AUDIT_ENTRIES,
     AUDIT_SPOOL,
     AUDIT_SEGMENTS,
     AUDIT_FAILURES,
+    BATCHES_RUNNING,
+    BATCH_LINES_RUNNING,
+    BATCH_LINES_WAITING,
+    BATCH_LINES,
 )

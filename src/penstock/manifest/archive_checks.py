@@ -67,3 +67,27 @@ def check_audit(manifest: Manifest) -> Iterator[Flaw]:
         for name in sorted({"redact", "patterns", "max_content_bytes"} & given):
             what = f"audit.{name} has no effect: audit.content is none"
             yield Flaw(("audit", name), what, "Set audit.content, or remove it.")
+
+
+def check_batches(manifest: Manifest) -> Iterator[Flaw]:
+    """What does not fit in `batches`."""
+    batches = manifest.batches
+    if not batches.enabled:
+        for name in sorted(batches.model_fields_set - {"enabled"}):
+            what = f"batches.{name} has no effect: batches.enabled is false"
+            yield Flaw(("batches", name), what, "Remove it.")
+        return
+    if batches.max_file_mib > batches.quota_mib:
+        what = f"batches.max_file_mib ({batches.max_file_mib:g}) is more than batches.quota_mib"
+        yield Flaw(("batches", "max_file_mib"), what, "Raise batches.quota_mib.")
+    front = manifest.front
+    if manifest.target.kind == "sagemaker" and batches.to is not None:
+        if front.kind == "none":
+            what = "batches.to has no effect without a front"
+            yield Flaw(("batches", "to"), what, "Set front.kind: gateway, or remove it.")
+        elif front.kind == "rest":
+            what = "front.kind rest keeps no accounts, so it runs no batches"
+            yield Flaw(("batches", "to"), what, "Set front.kind: gateway, or remove it.")
+        elif front.state == "ephemeral":
+            what = "front.state ephemeral forgets its batches with the task"
+            yield Flaw(("batches", "to"), what, "Set front.state: managed or given.")

@@ -5,7 +5,7 @@ A setting that would have no effect is a mistake here, for nothing is ignored in
 
 from collections.abc import Iterator
 
-from penstock.manifest.archive_checks import check_audit, check_cache
+from penstock.manifest.archive_checks import check_audit, check_batches, check_cache
 from penstock.manifest.customer_checks import (
     check_key_sources,
     check_priced_and_limited,
@@ -72,6 +72,7 @@ def check(manifest: Manifest) -> list[Flaw]:
         check_priced_and_limited,
         check_cache,
         check_audit,
+        check_batches,
         check_target,
         check_front,
         check_network,

@@ -174,6 +174,8 @@ def _kept_here(manifest: Manifest) -> Iterator[Flaw]:
     files.append((("audit", "key_file"), manifest.audit.key_file))
     if not (manifest.audit.to or "s3://").startswith("s3://"):
         files.append((("audit", "to"), manifest.audit.to))
+    if manifest.batches.folder is not None:
+        files.append((("batches", "to"), manifest.batches.folder))
     for path, file in files:
         if file is not None:
             what = f"{'.'.join(map(str, path))} lies on this machine, and the gateway runs in AWS"

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.manifest.archive import Audit, Cache
+from penstock.manifest.batches import Batches
 from penstock.manifest.front import Front
 from penstock.manifest.identity import Keys
 from penstock.manifest.references import Secret
@@ -325,6 +326,8 @@ class Manifest(Section):
     """Where keys come from beside the registry."""
     audit: Audit = Field(default=Audit(), examples=[{"to": "./audit"}])
     """Who asked what, when: a line a request, which nobody can alter unseen."""
+    batches: Batches = Field(default=Batches(), examples=[{"to": "s3://my-bucket/files"}])
+    """Files of requests that can wait, answered while engines have nothing better to do."""
     tools: dict[Name, ToolSource] = Field(
         default_factory=dict, examples=[{"org-a": {"mcp": "https://mcp.example.com/sse"}}]
     )

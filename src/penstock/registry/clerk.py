@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from penstock.ground.clock import Clock
-from penstock.ground.errors import StoreUnavailable
+from penstock.ground.errors import NoRoom, StoreUnavailable
+from penstock.registry.crowd import Crowd
 from penstock.registry.entries import Entry
 from penstock.registry.purse import Purse
 from penstock.registry.scribe import OwnScribe, Portion, Scribe
@@ -43,6 +44,7 @@ class _Batch:
 
     slots: list[int]
     due: dict[Purse, int]
+    count: int
     tried: bool = False
     spilled: Path | None = None
 
@@ -88,11 +90,17 @@ class Clerk:
         self._version = 0
         self._batches: deque[_Batch] = deque()
         self._demands: dict[Purse, _Demand] = {}
+        self._crowd = Crowd()
         self._wake = asyncio.Event()
         self._rested_s = self._wrote_s = clock()
         self._spills = 0
         self.used_s: dict[str, float] = {}
         self.behind = False
+
+    @property
+    def waiting(self) -> int:
+        """How many have ended and are not in the ledger yet."""
+        return len(self.slots.settled) + sum(batch.count for batch in self._batches)
 
     # Changes
 
@@ -105,15 +113,23 @@ class Clerk:
 
     async def watch(self) -> None:
         """Learn of changes for ever; run it as a task."""
+        blind = False
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
                 await self.refresh()
+                if blind:
+                    log.warning("changes of keys are seen again")
+                blind = False
             except StoreUnavailable as error:
-                log.warning("changes of keys are not seen: %s", error)
+                if not blind:  # it would be told a hundred times a minute
+                    log.warning("changes of keys are not seen: %s", error)
+                blind = True
             except Exception:
-                # A defect must not end the gateway.
-                log.exception("changes of keys could not be read")
+                # A defect must not end the only task that hears of revoked keys; it asks again.
+                if not blind:
+                    log.exception("changes of keys could not be read")
+                blind = True
 
     # Money
 
@@ -131,10 +147,24 @@ class Clerk:
         """
         demand = self._demands.setdefault(purse, _Demand(amount))
         demand.amount = max(demand.amount, amount)
-        waiting = asyncio.get_running_loop().create_future()
-        demand.waiting.append(waiting)
+        demand.waiting.append(asyncio.get_running_loop().create_future())
         self._wake.set()
-        await waiting
+        await demand.waiting[-1]
+
+    async def room(self, full: NoRoom, longest_s: float) -> None:
+        """Wait until some of the slots, which were all taken, were freed.
+
+        Raises:
+            NoRoom: that took too long, or the database is not reached; it is `full`.
+        """
+        if self.behind:
+            raise full
+        if not self.slots.room:
+            await self._crowd.wait(full, longest_s)
+
+    def _free(self, slots: list[int]) -> None:
+        self.slots.free(slots)
+        self._crowd.let_in()
 
     # Work
 
@@ -173,6 +203,7 @@ class Clerk:
             if not self.behind:
                 log.warning("the ledger waits: %s", error)
             self.behind = True
+            self._crowd.let_in()
             self._refuse_demands(error)
             if self.slots.open > _SPILL_ABOVE:
                 self._collect()
@@ -199,7 +230,7 @@ class Clerk:
             self._batches.popleft()
             for purse, due in batch.due.items():
                 purse.written(due)
-            self.slots.free(batch.slots)
+            self._free(batch.slots)
             if batch.spilled is not None:
                 batch.spilled.unlink()
             if not self.scribe.apart or len(self.slots.settled) >= _BATCH:
@@ -217,7 +248,8 @@ class Clerk:
         # The amounts belong to all slots together: they go with the last part of them.
         for start in range(0, len(settled), _BATCH):
             part = settled[start : start + _BATCH]
-            self._batches.append(_Batch(part, due if start + _BATCH >= len(settled) else {}))
+            owed = due if start + _BATCH >= len(settled) else {}
+            self._batches.append(_Batch(part, owed, len(part)))
 
     def _spill(self) -> None:
         for batch in self._batches:
@@ -231,7 +263,7 @@ class Clerk:
                     path.unlink(missing_ok=True)
                     return
                 batch.spilled = path
-                self.slots.free(batch.slots)
+                self._free(batch.slots)
                 batch.slots = []
 
     async def _lease(self) -> None:
@@ -248,19 +280,8 @@ class Clerk:
             for waiting in demand.waiting:
                 if not waiting.done():
                     waiting.set_result(None)
-            self._tell(purse)
-
-    def _tell(self, purse: Purse) -> None:
-        if purse.is_alarming and not purse.alarmed:
-            purse.alarmed = True
-            lease = purse.lease
-            log.warning(
-                "budget alarm: %s has used %.0f %% of its %s in %s",
-                lease.scope,
-                100 * (purse.cap - purse.left - purse.free) / max(1, purse.cap),
-                "dollars" if lease.unit == "usd" else "tokens",
-                lease.window,
-            )
+            if alarm := purse.sound():
+                log.warning("%s", alarm)
 
     def _refuse_demands(self, error: StoreUnavailable) -> None:
         demands, self._demands = self._demands, {}
@@ -276,6 +297,8 @@ class Clerk:
             await self._accounts.note_used(used)
         now_s = self._clock()
         for purse in list(self._purses()):
+            if purse.touched:
+                purse.touched, purse.used_s = False, now_s
             spare = purse.spare()
             if spare and not purse.reserved and not purse.due and now_s - purse.used_s > _IDLE_S:
                 purse.gives(spare)

@@ -16,6 +16,7 @@ import socket
 import subprocess
 from array import array
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -230,4 +231,5 @@ class Desk:
             log.exception("the scribe failed")
             reply = Reply(what="the scribe failed", why=repr(error))
         reply.lines = self._scribe.lines
-        await _send(self._writer, reply)
+        with suppress(OSError):  # the gateway has gone: there is no next order either
+            await _send(self._writer, reply)

@@ -1,6 +1,8 @@
 """One line of the usage ledger: who used what, and what it cost."""
 
-from typing import NamedTuple
+import struct
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 
 class Entry(NamedTuple):
@@ -40,9 +42,24 @@ KINDS = ("request", "tool", "shadow", "idle")
 A request of a client; a tool called for one; a copy of a request that no tenant sees or pays; time
 in which an engine was paid for and nobody used it.
 """
-UNBILLED = frozenset(("shadow", "idle"))
+UNBILLED: Final = frozenset(("shadow", "idle"))
 """Kinds that are no tenant's: they count against no budget."""
 NOTE_BYTES = 96
+_DAY_S: Final = 86_400
+
+
+def sums_of(entries: Iterable[Entry]) -> dict[tuple[str, str, int], tuple[int, int]]:
+    """Return nano-dollars and tokens by tenant, key and day since 1970, of what is billed."""
+    sums: dict[tuple[str, str, int], tuple[int, int]] = {}
+    for entry in entries:
+        if entry.kind in UNBILLED:
+            continue
+        row = entry.tenant, entry.key_id, int(entry.admitted_s) // _DAY_S
+        nano_usd, tokens = sums.get(row, (0, 0))
+        tokens += entry.prompt_tokens + entry.completion_tokens
+        sums[row] = nano_usd + entry.cost_nano_usd, tokens
+    return sums
+
 
 OUTCOMES = (
     "complete",
@@ -58,3 +75,32 @@ OUTCOMES = (
     "schema_not_met",
 )
 """Every way a request or call can end; its place is its number in a slot file: only append."""
+
+
+END: Final = struct.Struct("<BBIIIQf")
+"""How an `End` lies in a file."""
+
+
+class End:
+    """How a request ended: its outcome's number, tokens, nano-dollars, milliseconds."""
+
+    __slots__ = ("cached", "completion", "cost", "estimated", "outcome", "prompt", "total_ms")
+
+    def __init__(  # noqa: PLR0913, PLR0917  one parameter a column
+        self,
+        outcome: int,
+        estimated: bool,
+        prompt: int,
+        cached: int,
+        completion: int,
+        cost: int,
+        total_ms: float,
+    ) -> None:
+        self.outcome, self.estimated = outcome, estimated
+        self.prompt, self.cached, self.completion = prompt, cached, completion
+        self.cost, self.total_ms = cost, total_ms
+
+    def fields(self) -> tuple[int, bool, int, int, int, int, float]:
+        """Return them in the order in which it is made of them."""
+        tokens = self.prompt, self.cached, self.completion
+        return self.outcome, self.estimated, *tokens, self.cost, self.total_ms

@@ -19,6 +19,15 @@ class Refusal:
     retry_after_s: float
 
 
+def terms_of(limits: Limits) -> tuple[float, int, int] | None:
+    """Return requests a second, at once and a day, as buckets take them; none without either."""
+    per_s, per_day = limits.requests_per_second, limits.requests_per_day
+    if per_s is None and per_day is None:
+        return None
+    burst = limits.burst or (max(1, round(2 * per_s)) if per_s else NO_COUNT)
+    return per_s or NO_RATE, burst, per_day or NO_COUNT
+
+
 class Gate:
     """Lets requests in and counts them out again."""
 
@@ -47,12 +56,11 @@ class Gate:
         self.concurrent = limits.concurrent_requests
 
     def _change_rate(self, limits: Limits) -> None:
-        per_s, per_day = limits.requests_per_second, limits.requests_per_day
-        if per_s is None and per_day is None:
+        terms = terms_of(limits)
+        if terms is None:
             self.bucket = None
             return
-        burst = limits.burst or (max(1, round(2 * per_s)) if per_s else NO_COUNT)
-        rate, day = per_s or NO_RATE, per_day or NO_COUNT
+        rate, burst, day = terms
         if self.bucket is None:
             self.bucket = Bucket(rate, burst, day, clock=self._clock, wall=self._wall)
         else:

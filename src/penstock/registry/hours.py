@@ -86,7 +86,7 @@ def advance(held: OpenSpan, visit: Visit) -> tuple[OpenSpan, list[Span]]:
         return held, []
     closed: list[Span] = []
     rate = visit.nano_per_hour
-    if age_ms > GAP_MS:
+    if abs(age_ms) > GAP_MS:  # below 0 the clock was set back
         held = _closed(held, held.until_ms, closed)
         began_ms = visit.now_ms if visit.runs else 0
         held = replace(held, from_ms=began_ms, until_ms=began_ms, nano_per_hour=rate)

@@ -7,7 +7,6 @@ what it did not need. Whoever finds a purse too light waits for the lease to gro
 import calendar
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from penstock.ground.clock import Clock
 from penstock.registry.records import NANO, Budgets, windows_of
@@ -16,6 +15,9 @@ from penstock.registry.stores.ports import LeaseId
 _SHARE = 64
 """A purse is filled with a sixty-fourth of its budget at a time, where its use is not higher."""
 _REFUSAL_HOLDS_S = 0.25
+
+Worst = tuple[int, int]
+"""The most that a request can take: tokens, nano-dollars. `worst[purse.is_usd]` is a purse's."""
 
 
 class Purse:
@@ -37,6 +39,7 @@ class Purse:
         "left",
         "refused_until_s",
         "reserved",
+        "touched",
         "used_s",
     )
 
@@ -46,6 +49,8 @@ class Purse:
         self.free = self.held = self.due = self.reserved = 0
         self.left = cap  # what nobody holds, as last heard
         self.refused_until_s = 0.0
+        self.touched = False
+        """Whether it was asked for anything since the clerk looked last, which was at `used_s`."""
         self.used_s = 0.0
         self.alarmed = False
 
@@ -99,24 +104,34 @@ class Purse:
     @property
     def is_alarming(self) -> bool:
         """Whether the alarm's share of the budget is used: what nobody holds or has free."""
-        return self.cap - self.left - self.free >= self.alarm * self.cap
+        return self.committed >= self.alarm * self.cap
 
+    def sound(self) -> str | None:
+        """Return what to tell of the alarm, once."""
+        if self.alarmed or not self.is_alarming:
+            return None
+        self.alarmed = True
+        share = 100 * self.committed / max(1, self.cap)
+        money = "dollars" if self.is_usd else "tokens"
+        return (
+            f"budget alarm: {self.lease.scope} has used {share:.0f} % of its {money} "
+            f"in {self.lease.window}"
+        )
 
-class Take(NamedTuple):
-    """`amount` reserved from a purse."""
-
-    purse: Purse
-    amount: int
+    @property
+    def committed(self) -> int:
+        """What is spent, reserved, or held by other gateways."""
+        return self.cap - self.left - self.free
 
 
 class Purses:
     """The purses of one tenant or key in the current windows."""
 
-    __slots__ = ("_budgets", "_ends_s", "_scope", "now", "retired", "wall")
+    __slots__ = ("_begins_s", "_budgets", "_ends_s", "_scope", "now", "retired", "wall")
 
     def __init__(self, scope: str, budgets: Budgets, wall: Clock) -> None:
         self._scope, self._budgets, self.wall = scope, budgets, wall
-        self._ends_s = 0.0
+        self._begins_s = self._ends_s = 0.0
         self.now: tuple[Purse, ...] = ()
         self.retired: list[Purse] = []
 
@@ -135,8 +150,11 @@ class Purses:
         )
 
     def current(self, now_s: float) -> tuple[Purse, ...]:
-        """Return the purses of this day and month; old ones are retired when a day begins."""
-        if now_s >= self._ends_s:
+        """Return the purses of this day and month; old ones are retired when a day begins.
+
+        When a clock was set back they come out of retirement: of one lease there is one purse.
+        """
+        if not self._begins_s <= now_s < self._ends_s:
             self._turn(now_s)
         return self.now
 
@@ -149,7 +167,7 @@ class Purses:
 
     def _turn(self, now_s: float) -> None:
         day, month = windows_of(now_s)
-        given, old = self._budgets, {purse.lease: purse for purse in self.now}
+        given, old = self._budgets, {purse.lease: purse for purse in (*self.retired, *self.now)}
         bounds = (
             ("usd", day, _nano(given.usd_per_day)),
             ("usd", month, _nano(given.usd_per_month)),
@@ -164,9 +182,10 @@ class Purses:
             purse = old.pop(lease, None) or Purse(lease, cap, given.alarm)
             purse.cap, purse.alarm = cap, given.alarm
             kept.append(purse)
-        self.retired.extend(old.values())
+        self.retired = list(old.values())
         self.now = tuple(kept)
-        self._ends_s = float(calendar.timegm(time.strptime(day, "%Y-%m-%d")) + 86_400)
+        self._begins_s = float(calendar.timegm(time.strptime(day, "%Y-%m-%d")))
+        self._ends_s = self._begins_s + 86_400
 
 
 def _nano(usd: float | None) -> int | None:
@@ -182,7 +201,7 @@ def window_ends_s(window: str) -> float:
     return float(calendar.timegm((year, month, 1, 0, 0, 0)))
 
 
-def put_back(takes: Iterable[Take]) -> None:
+def put_back(purses: Iterable[Purse], worst: Worst) -> None:
     """Put back everything of a reservation that is not made."""
-    for take in takes:
-        take.purse.put_back(take.amount)
+    for purse in purses:
+        purse.put_back(worst[purse.is_usd])

@@ -123,7 +123,7 @@ class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a token costs, pico-dollars."""
+    """What a token costs, pico-dollars; `pricing.py` reckons with it."""
 
     prompt: int = 0
     cached: int = 0
@@ -136,17 +136,6 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Make one from dollars a million tokens; cached tokens cost as others unless told."""
         each = [round(usd * 1_000_000) for usd in (prompt, cached or 0.0, completion)]
         return Price(each[0], each[0] if cached is None else each[1], each[2])
-
-    def cost(self, prompt: int, cached: int, completion: int) -> int:
-        """Return the price of these tokens, nano-dollars, rounded up; `cached` is in `prompt`."""
-        fresh = prompt - cached
-        pico = fresh * self.prompt + cached * self.cached + completion * self.completion
-        return -(-pico // 1000)
-
-    def worst(self, prompt: int, completion: int) -> int:
-        """Return the most these tokens can cost, nano-dollars."""
-        pico = prompt * max(self.prompt, self.cached) + completion * self.completion
-        return -(-pico // 1000)
 
 
 def windows_of(now_s: float) -> tuple[str, str]:

@@ -1,21 +1,27 @@
-"""A gate whose limits hold for several gateways together: what it lets in is in its slices."""
+"""A gate whose limits hold for several gateways together: what it lets in is in its slices.
+
+Each request comes here six times, so what slices do nearly always is done here without a call.
+"""
 
 from penstock.registry.counters.exchange import Counters
 from penstock.registry.counters.memory import Bucket
 from penstock.registry.counters.slices import Slice, Terms
 from penstock.registry.counters.tokens import TokenBucket
-from penstock.registry.gate import NO_COUNT, NO_RATE, Gate, Refusal
+from penstock.registry.gate import Gate, Refusal, terms_of
 from penstock.registry.records import Limits
 
 
 class SharedGate(Gate):
     """Satisfies what is asked of a `Gate`; may raise `slices.Empty` where that decides."""
 
-    __slots__ = ("_counters", "_places", "_scope")
+    __slots__ = ("_counters", "_most", "_places", "_requests", "_scope", "_tokens")
 
     def __init__(self, counters: Counters, scope: str, limits: Limits) -> None:
         self._scope, self._counters = scope, counters
         self._places: Slice | None = None
+        self._requests: Slice | None = None
+        self._tokens: Slice | None = None
+        self._most = 0  # at the same time, since the last look
         super().__init__(limits, clock=counters.clock, wall=counters.wall)
 
     def change(self, limits: Limits) -> None:
@@ -28,30 +34,29 @@ class SharedGate(Gate):
         self._change_places(limits.concurrent_requests)
 
     def _change_requests(self, limits: Limits) -> None:
-        per_s, per_day = limits.requests_per_second, limits.requests_per_day
-        if per_s is None and per_day is None:
-            self.bucket = None
+        found = terms_of(limits)
+        if found is None:
+            self.bucket = self._requests = None
             return
-        burst = limits.burst or (max(1, round(2 * per_s)) if per_s else NO_COUNT)
-        rate, day = per_s or NO_RATE, per_day or NO_COUNT
-        terms = Terms(burst, rate, per_day or 0)
+        rate, burst, day = found
+        terms = Terms(burst, rate, limits.requests_per_day or 0)
         if isinstance(self.bucket, _SharedBucket):
             self.bucket.piece.change(terms)
             self.bucket.rate, self.bucket.burst, self.bucket.per_day = rate, burst, day
         else:
-            piece = Slice(f"{self._scope}:requests", terms, self._counters)
+            piece = self._requests = Slice(f"{self._scope}:requests", terms, self._counters)
             self.bucket = _SharedBucket(piece, rate, burst, day)
 
     def _change_tokens(self, per_minute: int | None) -> None:
         if per_minute is None:
-            self.tokens = None
+            self.tokens = self._tokens = None
             return
         terms = Terms(per_minute, per_minute / 60)
         if isinstance(self.tokens, _SharedTokens):
             self.tokens.piece.change(terms)
             self.tokens.per_minute = per_minute
         else:
-            piece = Slice(f"{self._scope}:tokens", terms, self._counters)
+            piece = self._tokens = Slice(f"{self._scope}:tokens", terms, self._counters)
             self.tokens = _SharedTokens(piece, per_minute)
 
     def _change_places(self, concurrent: int | None) -> None:
@@ -67,23 +72,52 @@ class SharedGate(Gate):
             self._places.change(Terms(concurrent, 0.0))
 
     def _count(self) -> int:
-        return self.running
+        """Return how many places were needed since the last look: the next burst needs as many."""
+        most, self._most = self._most, self.running
+        return most
+
+    def request(self) -> Refusal | None:
+        """Count one request; a refusal leaves everything as it was."""
+        piece = self._requests
+        if piece is not None and piece.free > 0 and piece.touched:  # as `Slice.take`
+            piece.free -= 1
+            piece.used += 1
+            return None
+        return super().request()
 
     def enter(self, tokens: int) -> Refusal | None:
         """Begin a request that may use `tokens`; `leave` must follow unless it is refused."""
-        places, running = self._places, self.running
-        # The first half of each condition is what `Slice.place` does, without the call.
+        places, running, piece = self._places, self.running, self._tokens
+        # The first half of each condition is what `Slice.place` does.
         if (
             places is not None
             and not (running < places.held and places.touched)
             and (wait_s := places.place(running))
         ):
             return Refusal(f"{self.concurrent} requests at the same time", wait_s)
-        bucket = self.tokens
-        if bucket is not None and (wait_s := bucket.take(tokens)):
-            return Refusal(f"{bucket.per_minute} tokens a minute", wait_s)
+        if piece is not None:
+            if tokens <= piece.free and tokens <= piece.terms.capacity and piece.touched:
+                piece.free -= tokens  # as `Slice.take`
+                piece.used += tokens
+            elif self.tokens is not None and (wait_s := self.tokens.take(tokens)):
+                return Refusal(f"{self.tokens.per_minute} tokens a minute", wait_s)
         self.running = running + 1
+        if running >= self._most:
+            self._most = running + 1
         return None
+
+    def leave(self, taken: int, used: int) -> None:
+        """End a request: it had taken `taken` tokens and has used `used`."""
+        self.running -= 1
+        piece = self._tokens
+        if piece is not None:
+            most = piece.terms.capacity
+            taken = taken if taken < most else most
+            if piece.touched and piece.company.online:  # as `Slice.put_back`
+                piece.free += taken - used
+                piece.used -= taken - used
+            else:
+                piece.put_back(taken - used)
 
 
 class _SharedBucket(Bucket):
@@ -96,12 +130,7 @@ class _SharedBucket(Bucket):
         self.rate, self.burst, self.per_day = rate, burst, per_day
 
     def take(self) -> float:
-        piece = self.piece
-        if piece.free > 0 and piece.touched:  # as `Slice.take`, without the calls
-            piece.free -= 1
-            piece.used += 1
-            return 0.0
-        return piece.take(1)
+        return self.piece.take(1)
 
     def put_back(self) -> None:
         self.piece.put_back(1)
@@ -124,21 +153,12 @@ class _SharedTokens(TokenBucket):
         self.piece, self.per_minute = piece, per_minute
 
     def take(self, tokens: int) -> float:
-        piece, tokens = self.piece, min(tokens, self.per_minute)
-        if piece.free >= tokens and piece.touched:  # as `Slice.take`, without the call
-            piece.free -= tokens
-            piece.used += tokens
-            return 0.0
-        return piece.take(tokens)
+        return self.piece.take(min(tokens, self.per_minute))
 
     def correct(self, taken: int, used: int) -> None:
         self.piece.put_back(min(taken, self.per_minute) - used)
 
-    @property
-    def left(self) -> int:
-        return self.piece.available
-
-    @property
-    def full_in_s(self) -> float:
-        missing = self.per_minute - min(self.per_minute, self.piece.available)
-        return missing * 60 / self.per_minute
+    def state(self) -> tuple[int, float]:
+        left = self.piece.available
+        missing = self.per_minute - left
+        return left, missing * 60 / self.per_minute if missing > 0 else 0.0

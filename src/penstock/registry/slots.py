@@ -14,7 +14,6 @@ Layout, little-endian: a head of 16 KiB (magic, then JSON), then slots of 512 by
 the last 96 hold a note, and the 8 before those the number of its end (see `numbered`).
 """
 
-import fcntl
 import json
 import mmap
 import os
@@ -22,63 +21,65 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final
 
-from penstock.ground.errors import MachineError, StoreUnavailable
-from penstock.registry.entries import KINDS, NOTE_BYTES, OUTCOMES, UNBILLED, Entry
+from penstock.ground.errors import MachineError, NoRoom
+from penstock.registry.entries import END, KINDS, NOTE_BYTES, OUTCOMES, UNBILLED, End, Entry
+from penstock.registry.pricing import cost_of
 from penstock.registry.records import Price
+from penstock.registry.room import map_locked
 
-SLOTS = 16_384
-SLOT = 512
-_HEAD = 16_384
+SLOTS: Final = 16_384
+SLOT: Final = 512
+_HEAD: Final = 16_384
 _MAGIC = b"penstock slots 1\n"
-_FREE, _OPEN, _COUNTED, _SETTLED = 0, 1, 2, 3
+_FREE: Final = 0
+_OPEN: Final = 1
+_COUNTED: Final = 2
+_SETTLED: Final = 3
 
 # At admission: kind, length of the note (none yet), way, prompt estimate, prices, admitted_s,
 # length and text of `request id\0identity`.
 _ADMIT = struct.Struct("<BBBI3QdH")
 # While it runs: engine number, events passed on, ttft.
 _RUN = struct.Struct("<HIf")
-_BEGIN = struct.Struct("<BBBI3QdHHIf")
-# At its end: outcome, estimated, prompt, cached, completion, cost, total_ms.
-_END = struct.Struct("<BBIIIQf")
-_ADMIT_AT = 1
-_NOTED_AT, _WAY_AT = 2, 3
-_RUN_AT = _ADMIT_AT + _ADMIT.size
-_END_AT = _RUN_AT + _RUN.size
-_TEXT_AT = _END_AT + _END.size
-_EVENTS_AT = _RUN_AT + 2
-_EVENTS = struct.Struct("<I")
-_ENGINE = struct.Struct("<H")
-_FLOAT = struct.Struct("<f")
-_NUMBER = struct.Struct("<Q")
-_NOTE_AT = SLOT - NOTE_BYTES
-_NUMBER_AT = _NOTE_AT - _NUMBER.size
-MAX_TEXT = _NUMBER_AT - _TEXT_AT
+_PRICES: Final = struct.Struct("<3Q")
+_ADMIT_AT: Final = 1
+_NOTED_AT: Final = 2
+_WAY_AT: Final = 3
+_PROMPT_AT: Final = 4
+_PRICES_AT: Final = 8
+_ADMITTED_AT: Final = 32
+_SIZE_AT: Final = 40
+_RUN_AT: Final = 42
+_EVENTS_AT: Final = 44
+_TTFT_AT: Final = 48
+_END_AT: Final = 52
+_TEXT_AT: Final = 78
+_NOTE_AT: Final = SLOT - NOTE_BYTES
+_NUMBER_AT: Final = _NOTE_AT - 8
+_pack_end: Final = END.pack
+_WHOLE: Final = struct.Struct(f"<BBBBI24xdHHIfBBIIIQf{_NUMBER_AT - _TEXT_AT}xQ")
+"""A slot, but for its texts, and for its prices, which matter only where there is no end."""
+_new: Final = tuple.__new__  # a named tuple's own takes five times as long
+MAX_TEXT: Final = _NUMBER_AT - _TEXT_AT
 """Bytes of what tells a request; longer text is cut."""
-NO_ENGINE = 0xFFFF
+NO_ENGINE: Final = 0xFFFF
+_DIED: Final = OUTCOMES.index("gateway_died")
 
 
-class End(NamedTuple):
-    """How a request ended: its outcome's number, tokens, nano-dollars, milliseconds."""
-
-    outcome: int
-    estimated: bool
-    prompt: int
-    cached: int
-    completion: int
-    cost: int
-    total_ms: float
-
-
-class Kept(NamedTuple):
+class Kept:
     """What a slot holds. `place` is where it lies; `way` is 0 where the audit does not want it,
     else one more than a place in `WAYS`; `number` counts ends, and is 0 where there is none."""
 
-    place: int
-    entry: Entry
-    way: int
-    number: int
+    __slots__ = ("entry", "number", "place", "way")
+
+    def __init__(self, place: int, entry: Entry, way: int, number: int) -> None:
+        self.place, self.entry, self.way, self.number = place, entry, way, number
+
+
+Names = tuple[str, str, str, str]
+"""Tenant, key, model and adapter: many requests have the same, and share their texts."""
 
 
 WAYS = ("", "/v1/chat/completions", "/v1/completions", "/invoke")
@@ -96,7 +97,7 @@ class Owner:
 class SlotView:
     """Slots that a process of ours writes, mapped to be read."""
 
-    _map: "bytes | mmap.mmap"
+    _map: mmap.mmap
     owner: Owner
 
     def __init__(self, descriptor: int) -> None:
@@ -106,17 +107,16 @@ class SlotView:
 
     def entries(self, slots: Sequence[int]) -> list[Entry]:
         """Return the entries of settled slots."""
-        return [_read(self._map, at, self.owner) for at in slots]
+        return [each.entry for each in self.kept(slots)]
 
     def kept(self, slots: Sequence[int]) -> list[Kept]:
         """Return all that settled slots hold."""
-        return [_kept(self._map, at, self.owner) for at in slots]
+        known: dict[bytes, Names] = {}
+        return [_kept(self._map, at, self.owner, known) for at in slots]
 
 
 class SlotFile(SlotView):
     """The slots of this process; the file is locked as long as it lives."""
-
-    _map: mmap.mmap
 
     def __init__(self, path: Path, owner: Owner) -> None:
         """Make the file.
@@ -128,18 +128,21 @@ class SlotFile(SlotView):
         head = _MAGIC + json.dumps([owner.replica, *owner.engines]).encode()
         if len(head) > _HEAD:
             raise MachineError("the engines' names are too long for a slot file")
-        draft = path.with_name(f".{path.name}")  # seen by others only when it is locked
         try:
-            self.descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-            os.truncate(self.descriptor, _HEAD + SLOTS * SLOT)
-            self._map = mmap.mmap(self.descriptor, 0)
-            self._map[: len(head)] = head
-            os.rename(draft, path)
+            self.descriptor, self._map = map_locked(path, _HEAD + SLOTS * SLOT, head)
         except OSError as error:
             raise MachineError(
-                "the usage journal cannot be written", why=str(error), where=str(path.parent)
+                "the usage journal cannot be written",
+                why=error.strerror or str(error),
+                fix=f"It needs {SLOTS * SLOT >> 20} MiB on a disk that can be written to.",
+                where=str(path.parent),
             ) from None
+        # Numbers that lie where numbers of their size may: `pack_into` takes five times as long.
+        self._shorts = memoryview(self._map).cast("H")
+        self._words = memoryview(self._map).cast("I")
+        self._numbers = memoryview(self._map).cast("Q")
+        self._floats = memoryview(self._map).cast("f")
+        self._doubles = memoryview(self._map).cast("d")
         self._free = list(range(_HEAD + (SLOTS - 1) * SLOT, _HEAD - 1, -SLOT))
         self.settled: list[int] = []
         self.numbered = False
@@ -159,35 +162,28 @@ class SlotFile(SlotView):
 
         `text` is `request id \\0 tenant \\0 key id \\0 model \\0 adapter`; `prompt` is the best
         estimate of the prompt's tokens; `kind` is a number of `KINDS`; `way` as in `Kept`.
+        Raises as `begin` does.
+        """
+        return self.begin(opening_of(price, kind, way), text, prompt, admitted_s)
+
+    def begin(self, opening: bytes, text: bytes, prompt: int, admitted_s: float) -> int:
+        """Do as `admit`, where what many requests have in common was put together before.
 
         Raises:
-            StoreUnavailable: all slots are taken, because the database has not been reached for
-                long: the request must be refused, for it could not be accounted for.
+            NoRoom: all slots are taken, because what has ended is not in the database yet: the
+                request must wait, or be refused, for it could not be accounted for.
         """
         if not self._free:
-            raise StoreUnavailable("usage cannot be recorded now", why="the database is behind")
+            raise NoRoom("usage cannot be recorded now", why="the database is behind")
         at = self._free.pop()
         buffer = self._map
         size = len(text)
         if size > MAX_TEXT:
             text, size = text[:MAX_TEXT], MAX_TEXT
-        _BEGIN.pack_into(
-            buffer,
-            at + _ADMIT_AT,
-            kind,
-            0,
-            way,
-            prompt,
-            price.prompt,
-            price.cached,
-            price.completion,
-            admitted_s,
-            size,
-            NO_ENGINE,
-            0,
-            0.0,
-        )
-        buffer[at + _TEXT_AT : at + _TEXT_AT + size] = text
+        buffer[at + _ADMIT_AT : at + _TEXT_AT + size] = opening + text
+        self._words[(at + _PROMPT_AT) >> 2] = prompt
+        self._doubles[(at + _ADMITTED_AT) >> 3] = admitted_s
+        self._shorts[(at + _SIZE_AT) >> 1] = size
         buffer[at] = _OPEN
         return at
 
@@ -210,16 +206,15 @@ class SlotFile(SlotView):
 
     def asked(self, at: int, engine: int) -> None:
         """Note which engine was asked."""
-        _ENGINE.pack_into(self._map, at + _RUN_AT, engine)
+        self._shorts[(at + _RUN_AT) >> 1] = engine
 
     def engine(self, at: int) -> int:
         """Return the number of the engine that was asked last."""
-        number: int = _ENGINE.unpack_from(self._map, at + _RUN_AT)[0]
-        return number
+        return self._shorts[(at + _RUN_AT) >> 1]
 
     def passed(self, at: int, events: int) -> None:
         """Note how many events have gone to the client."""
-        _EVENTS.pack_into(self._map, at + _EVENTS_AT, events)
+        self._words[(at + _EVENTS_AT) >> 2] = events
 
     def note(self, at: int, raw: bytes) -> None:
         """Keep a note (UTF-8) in place of the one there was; what is beyond 96 bytes is cut."""
@@ -235,22 +230,22 @@ class SlotFile(SlotView):
 
     def count(self, at: int, end: End) -> None:
         """Note the engine's own count before its last bytes are passed on."""
-        _END.pack_into(self._map, at + _END_AT, *end)
+        self._map[at + _END_AT : at + _TEXT_AT] = _packed(end)
         self._map[at] = _COUNTED
 
     def settle(self, at: int, end: End) -> None:
         """Note the end; the entry is complete."""
         buffer = self._map
-        _END.pack_into(buffer, at + _END_AT, *end)
+        buffer[at + _END_AT : at + _TEXT_AT] = _packed(end)
         if self.numbered:
             self._number = number = self._number + 1
-            _NUMBER.pack_into(buffer, at + _NUMBER_AT, number)
+            self._numbers[(at + _NUMBER_AT) >> 3] = number
         buffer[at] = _SETTLED
         self.settled.append(at)
 
     def first_byte(self, at: int, ttft_ms: float) -> None:
         """Note when the client got its first bytes."""
-        _FLOAT.pack_into(self._map, at + _EVENTS_AT + 4, ttft_ms)
+        self._floats[(at + _TTFT_AT) >> 2] = ttft_ms
 
     def raw(self, slots: Sequence[int]) -> bytes:
         """Return the bytes of slots, to be kept in a spill file."""
@@ -269,6 +264,11 @@ class SlotFile(SlotView):
         return len(self._free) > SLOTS // 4
 
     @property
+    def room(self) -> float:
+        """Share of slots that are free, 0 to 1."""
+        return len(self._free) / SLOTS
+
+    @property
     def open(self) -> int:
         """Slots in use."""
         return SLOTS - len(self._free)
@@ -280,8 +280,23 @@ class SlotFile(SlotView):
 
     def let_go(self) -> None:
         """Close the file and its lock, and leave it where it is, as a process does that dies."""
+        for view in (self._shorts, self._words, self._numbers, self._floats, self._doubles):
+            view.release()
         self._map.close()
         os.close(self.descriptor)
+
+
+def opening_of(price: Price, kind: int = 0, way: int = 0) -> bytes:
+    """Return what `SlotFile.begin` takes: how a slot begins, but for what each has of its own."""
+    told = _ADMIT.pack(kind, 0, way, 0, price.prompt, price.cached, price.completion, 0.0, 0)
+    return told + _RUN.pack(NO_ENGINE, 0, 0.0) + bytes(END.size)
+
+
+def _packed(end: End) -> bytes:
+    prompt, cached, completion = end.prompt, end.cached, end.completion
+    return _pack_end(
+        end.outcome, end.estimated, prompt, cached, completion, end.cost, end.total_ms
+    )
 
 
 def spill(path: Path, owner: Owner, raw: bytes) -> None:
@@ -294,7 +309,8 @@ def spill(path: Path, owner: Owner, raw: bytes) -> None:
             raw = head.ljust(_HEAD, b"\0") + raw
         left = memoryview(raw)
         while left:
-            left = left[os.write(descriptor, left) :]
+            written = os.write(descriptor, left)
+            left = left[written:]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -324,56 +340,50 @@ def _owner_of(head: bytes) -> Owner | None:
 
 
 def _all(data: bytes, owner: Owner) -> Iterator[Kept]:
+    known: dict[bytes, Names] = {}
     for at in range(_HEAD, len(data) - SLOT + 1, SLOT):
         if data[at] != _FREE:
-            yield _kept(data, at, owner)
+            yield _kept(data, at, owner, known)
 
 
-def _kept(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Kept:
-    number = _NUMBER.unpack_from(data, at + _NUMBER_AT)[0] if data[at] == _SETTLED else 0
-    return Kept(at, _read(data, at, owner), data[at + _WAY_AT], number)
-
-
-def _read(data: "bytes | mmap.mmap", at: int, owner: Owner) -> Entry:
-    told = _ADMIT.unpack_from(data, at + _ADMIT_AT)
-    kind, _, _, prompt, dear, cheap, each, admitted_s, size = told
-    engine, events, ttft_ms = _RUN.unpack_from(data, at + _RUN_AT)
-    text = bytes(data[at + _TEXT_AT : at + _TEXT_AT + size]).decode(errors="ignore")
-    # A text that was cut lacks its end.
-    request_id, tenant, key_id, model, adapter = (*text.split("\0"), "", "", "", "")[:5]
-    if data[at] in (_COUNTED, _SETTLED):
-        number, estimated, prompt, cached, completion, cost, total_ms = _END.unpack_from(
-            data, at + _END_AT
-        )
-        outcome = OUTCOMES[number]
+def _kept(data: "bytes | mmap.mmap", at: int, owner: Owner, known: dict[bytes, Names]) -> Kept:
+    """Read a slot; `known` are names that were read before, as they lie in slots."""
+    told: tuple[Any, ...] = _WHOLE.unpack_from(data, at)
+    state: int
+    engine: int
+    size: int
+    (
+        state, kind, noted, way, prompt, admitted_s, size, engine, events, ttft_ms,
+        outcome, estimated, counted, cached, completion, cost, total_ms, number,
+    ) = told  # fmt: skip
+    request_id, _, rest = data[at + _TEXT_AT : at + _TEXT_AT + size].partition(b"\0")
+    names = known.get(rest)
+    if names is None:
+        names = known[rest] = _names_in(rest)
+    tenant, key_id, model, adapter = names
+    if state in (_COUNTED, _SETTLED):
+        prompt = counted
     else:
-        outcome, estimated, cached, total_ms = "gateway_died", True, 0, 0.0
+        outcome, estimated, cached, total_ms = _DIED, True, 0, 0.0
         prompt = prompt if engine != NO_ENGINE else 0
         completion = max(0, events - 1)  # the first event carries the role, not a token
-        cost = Price(dear, cheap, each).cost(prompt, 0, completion)
-    if KINDS[kind] in UNBILLED:
-        cost = 0
-    name = owner.engines[engine] if engine < len(owner.engines) else ""
-    return Entry(
-        request_id,
-        admitted_s,
-        tenant,
-        key_id,
-        model,
-        adapter,
-        name,
-        outcome,
-        prompt,
-        cached,
-        completion,
-        bool(estimated),
-        cost,
-        ttft_ms,
-        total_ms,
-        owner.replica,
-        KINDS[kind],
-        _note_of(data, at).decode(errors="ignore"),
-    )
+        price = Price(*_PRICES.unpack_from(data, at + _PRICES_AT))
+        cost = cost_of(price, prompt, 0, completion)
+    kinds = KINDS[kind]
+    fields = (
+        request_id.decode("utf-8", "ignore"), admitted_s, tenant, key_id, model, adapter,
+        owner.engines[engine] if engine < len(owner.engines) else "", OUTCOMES[outcome],
+        prompt, cached, completion, bool(estimated), cost if kinds not in UNBILLED else 0,
+        ttft_ms, total_ms, owner.replica, kinds,
+        _note_of(data, at).decode("utf-8", "ignore") if noted else "",
+    )  # fmt: skip
+    return Kept(at, _new(Entry, fields), way, number if state == _SETTLED else 0)
+
+
+def _names_in(text: bytes) -> Names:
+    names = text.decode("utf-8", "ignore").split("\0")
+    tenant, key_id, model, adapter = (*names, "", "", "", "")[:4]  # what was cut lacks its end
+    return tenant, key_id, model, adapter
 
 
 def _note_of(data: "bytes | mmap.mmap", at: int) -> bytes:

@@ -8,6 +8,7 @@ from moto.backends import get_backend
 from simpleeval import simple_eval  # type: ignore[import-untyped]  # it ships no types
 
 from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.expressions import calculate
 from penstock.rehearsal.metrics import statistic
 from penstock.rehearsal.scaling import Scaling
 
@@ -32,7 +33,7 @@ class Alarms:
         for alarm in list(alarms.values()):
             if alarm.rule:
                 state, above = _follow(alarm.rule, alarms), 0.0
-            elif alarm.metric_name:
+            elif alarm.metric_name or alarm.metric_data_queries:
                 state, above = self._look(alarm)
                 if self._cloud.faults.take("alarm", name=alarm.name):
                     state = "ALARM"
@@ -42,19 +43,8 @@ class Alarms:
 
     def _look(self, alarm: Any) -> tuple[str, float]:
         """Return the state that the last periods call for, and how far the limit is passed."""
-        dimensions = {each.name: each.value for each in alarm.dimensions or ()}
-        period, count = float(alarm.period), int(alarm.evaluation_periods)
-        threshold = float(alarm.threshold)
-        values = [
-            statistic(
-                self._cloud.metrics.values(
-                    alarm.namespace, alarm.metric_name, dimensions,
-                    ago_s=(index + 1) * period, for_s=period,
-                ),
-                alarm.statistic or alarm.extended_statistic,
-            )
-            for index in range(count)
-        ]  # fmt: skip
+        count, threshold = int(alarm.evaluation_periods), float(alarm.threshold)
+        values = [self._value(alarm, index) for index in range(count)]
         missing = alarm.treat_missing_data or "missing"
         known = [value for value in values if value is not None]
         if not known and missing == "missing":
@@ -67,6 +57,29 @@ class Alarms:
         if total >= int(alarm.datapoints_to_alarm or count):
             return "ALARM", max(breaching, default=threshold) - threshold
         return "OK", 0.0
+
+    def _value(self, alarm: Any, index: int) -> float | None:
+        """Return the alarm's figure in the period that is `index` periods ago."""
+        if not alarm.metric_data_queries:
+            how = alarm.statistic or alarm.extended_statistic
+            return self._figure(alarm, float(alarm.period), how, index)
+        known: dict[str, float | None] = {}
+        for each in alarm.metric_data_queries:
+            if wish := each.metric_stat:
+                known[each.id] = self._figure(wish.metric, float(wish.period), wish.stat, index)
+        for each in alarm.metric_data_queries:
+            if each.expression:
+                known[each.id] = calculate(each.expression, known)
+        told = [each.id for each in alarm.metric_data_queries if each.return_data is not False]
+        return known[told[0]]
+
+    def _figure(self, metric: Any, period_s: float, how: str, index: int) -> float | None:
+        dimensions = {each.name: each.value for each in metric.dimensions or ()}
+        found = self._cloud.metrics.values(
+            metric.namespace, metric.metric_name, dimensions,
+            ago_s=(index + 1) * period_s, for_s=period_s,
+        )  # fmt: skip
+        return statistic(found, how)
 
     def _enter(self, alarm: Any, state: str, above: float) -> None:
         changed = alarm.state_value != state

@@ -3,17 +3,21 @@
 import itertools
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 from penstock.rehearsal.engines import EngineProcess
 from penstock.rehearsal.refusals import AwsError
 
+DRAIN_S, LOOK_S = 5.0, 0.02
+"""How long engines that go may still answer, and how often that is looked at; of the wall."""
+
 
 class Copies:
     """Engines that serve the same model; requests go round them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, drain_s: float = DRAIN_S) -> None:
+        self.folder, self._drain_s = folder, drain_s
         folder.mkdir(parents=True, exist_ok=True)
         self.logs: list[Path] = []
         """What every engine of it wrote, also those that have ended."""
@@ -31,6 +35,8 @@ class Copies:
         """Start or end engines until there are `count`; false when one did not start."""
         with self._changing:
             surplus, self._engines = self._engines[count:], self._engines[:count]
+            if surplus:
+                self._drain()
             for engine in surplus:
                 engine.begin_to_stop()
             for engine in surplus:
@@ -49,6 +55,13 @@ class Copies:
                     engine.load_adapter(name, folder)
             self._engines += new
             return True
+
+    def _drain(self) -> None:
+        """Let requests end before the engines that answer them do, as SageMaker does."""
+        until = time.monotonic() + self._drain_s
+        time.sleep(LOOK_S)  # for one that has an engine already and is not counted yet
+        while self.in_flight > 0 and time.monotonic() < until:
+            time.sleep(LOOK_S)
 
     def next(self) -> EngineProcess | None:
         """Return the engine whose turn it is; none where there is none."""
@@ -83,7 +96,7 @@ class Copies:
             engine.begin_to_stop()
 
     def stop(self) -> None:
-        """End every engine."""
+        """End every engine, once its requests have ended."""
         self.resize(0)
 
 

@@ -3,22 +3,19 @@
 Times are the wall's: an hour of AWS's clock lies within a minute or less of it.
 """
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from simpleeval import InvalidExpression, simple_eval  # type: ignore[import-untyped]  # no types
-
 from penstock.rehearsal.cloud import Cloud
+from penstock.rehearsal.expressions import calculate
 from penstock.rehearsal.metrics import statistic
 from penstock.rehearsal.refusals import AwsError
 
 Parameters = dict[str, Any]
 Series = dict[float, float]
-_FUNCTION = re.compile(r"[A-Z_]+\s*\(")
 STATISTICS = {"Sum", "Average", "Maximum", "Minimum", "SampleCount"}
 
 
@@ -126,20 +123,11 @@ def _told(query: Parameters, series: Series, *, newest_first: bool) -> Parameter
 
 
 def _calculate(expression: str, known: Mapping[str, Series]) -> Series:
-    """Return arithmetic of other series, where all that it names have a value."""
-    if _FUNCTION.search(expression):
-        raise AwsError("ValidationError", f"the stand-in cannot calculate {expression}")
-    used = {name: series for name, series in known.items() if name in expression}
-    times = set.intersection(*(set(each) for each in used.values())) if used else set()
-    try:
-        return {
-            at: float(simple_eval(expression, names={n: s[at] for n, s in used.items()}))
-            for at in times
-        }
-    except (InvalidExpression, SyntaxError, ZeroDivisionError) as error:
-        raise AwsError(
-            "ValidationError", f"the stand-in cannot calculate {expression}: {error}"
-        ) from error
+    """Return what a metric math expression makes of other series, at each time that it can."""
+    calculate(expression, dict.fromkeys(known))  # refuses what it cannot, also where nothing is
+    times = sorted({at for series in known.values() for at in series})
+    told = {at: calculate(expression, {n: s.get(at) for n, s in known.items()}) for at in times}
+    return {at: value for at, value in told.items() if value is not None}
 
 
 def _dimensions(given: Parameters) -> dict[str, str]:

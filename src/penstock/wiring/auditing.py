@@ -99,10 +99,14 @@ def open_audit(
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
     spool = Spool(folder / SPOOLS / replica, max_bytes=told.max_spool_bytes)
     rules = Rules(told.segment_bytes, told.segment_s, told.sync_s)
-    archivist = Archivist(folder, spool, rules, contents, wrapper)
+    archivist = Archivist(folder, spool, rules, contents, wrapper, wall=charges.wall)
     shipper = Shipper(folder / CHAINS, _bucket(told)) if told.bucket else None
     charges.audit = Auditing(
-        spool, fleet.names, content=told.content, addresses=told.client_addresses
+        spool,
+        fleet.names,
+        content=told.content,
+        addresses=told.client_addresses,
+        wall=charges.wall,
     )
     office = AuditOffice(archivist, shipper, scribe)
     registry.register(office)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -17,10 +18,8 @@ def read_prices(
     Raises:
         MachineError: boto3 is not installed.
     """
-    try:
+    with _boto3():
         from penstock.targets.aws import price_list
-    except ImportError:
-        raise _missing() from None
     return price_list.read_prices(instances, regions, today, told)
 
 
@@ -32,10 +31,8 @@ def read_spot_savings(
     Raises:
         MachineError: boto3 is not installed.
     """
-    try:
+    with _boto3():
         from penstock.targets.aws import spot_prices
-    except ImportError:
-        raise _missing() from None
     return spot_prices.read_spot_savings(on_demand, now, told)
 
 
@@ -45,10 +42,8 @@ def quota_value(service: str, name: str, region: str) -> float | None:
     Raises:
         MachineError: boto3 is not installed.
     """
-    try:
+    with _boto3():
         from penstock.targets.aws import quotas
-    except ImportError:
-        raise _missing() from None
     return quotas.quota_value(service, name, region)
 
 
@@ -60,12 +55,15 @@ def profile_region() -> str | None:
     """
     import os
 
-    try:
+    with _boto3():
         import boto3
-    except ImportError:
-        raise _missing() from None
     return os.environ.get("AWS_REGION") or boto3.session.Session().region_name
 
 
-def _missing() -> MachineError:
-    return MachineError("AWS is asked by boto3", fix="Install it: pip install 'penstock[aws]'")
+@contextmanager
+def _boto3() -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        fix = "Install it: pip install 'penstock[aws]'"
+        raise MachineError("AWS is asked by boto3", fix=fix) from None

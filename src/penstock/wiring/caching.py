@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.gateway.caching import Caching
     from penstock.gateway.meters import Meters
     from penstock.gateway.settings import CacheSettings, Settings
+    from penstock.ground.clock import Clock
     from penstock.manifest.model import Manifest
     from penstock.registry.cache.stored import AnswerStore
 
@@ -57,7 +58,9 @@ def version_of(manifest: Manifest, name: str) -> str:
     return f"{weights} {adapter}" if adapter else weights
 
 
-def open_cache(settings: Settings, meters: Meters, registry: CollectorRegistry) -> Caching | None:
+def open_cache(
+    settings: Settings, meters: Meters, registry: CollectorRegistry, wall: Clock
+) -> Caching | None:
     """Put the cache of a gateway together; nothing is connected to yet.
 
     Raises:
@@ -76,9 +79,9 @@ def open_cache(settings: Settings, meters: Meters, registry: CollectorRegistry) 
     if told.store == "valkey":
         store, secret = _shared(settings, told)
     else:
-        store = MemoryStore(told.max_entries, told.max_bytes, wall=time.time)
+        store = MemoryStore(told.max_entries, told.max_bytes, clock=time.monotonic)
         secret = secrets.token_bytes(_MIN_KEY_BYTES)
-    cache = Caching(told, store, versions, secret, meters)
+    cache = Caching(told, store, versions, secret, meters, wall=wall)
     registry.register(cache)
     return cache
 
@@ -107,4 +110,4 @@ def _shared(settings: Settings, told: CacheSettings) -> tuple[AnswerStore, bytes
     url = os.environ.get(where.counters_env or "") if where else None
     if where is None or not url:
         raise UserError("the shared cache has no server", fix="Set registry.counters")
-    return ValkeyStore(url, where.space, clock=time.monotonic, wall=time.time), secret
+    return ValkeyStore(url, where.space, clock=time.monotonic), secret

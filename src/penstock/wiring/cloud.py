@@ -102,6 +102,7 @@ def cloud_settings(
     from penstock.targets.front.gateway import ADMIN_VARIABLE
     from penstock.targets.front.scene import PORT
     from penstock.wiring.auditing import audit_settings
+    from penstock.wiring.batches import batch_settings
     from penstock.wiring.caching import cache_settings
     from penstock.wiring.routing import with_routes
 
@@ -118,6 +119,7 @@ def cloud_settings(
         admin_env=ADMIN_VARIABLE if on_fargate else None,
         cache=cache_settings(manifest, known),
         audit=audit_settings(manifest, home, known),
+        batches=batch_settings(manifest, None) if on_fargate else None,
     )
     return with_routes(settings, manifest)
 
@@ -164,7 +166,7 @@ def _engines(manifest: Manifest, region: str) -> tuple[EngineSettings, ...]:
         components[manifest.served_model] = base_component(stack)
     engines = front_engines(manifest, stack, components, region)
     # An adapter is computed by the machines of its base: their hours are charged once.
-    own = with_hours(engines[:1], manifest.prices.get(manifest.served_model))
+    own = with_hours(engines[:1], manifest, manifest.served_model)
     return (*own, *engines[1:])
 
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_deployer(
-    manifest: Manifest, hub_cache: Path, *, keep_wreck: bool = False
+    manifest: Manifest, hub_cache: Path, *, keep_wreck: bool = False, by_docker: bool = False
 ) -> Iterator[Deployer]:
     """The deployer of a manifest, with connections that end with the context.
+
+    A front's images are built by the Docker of this machine where `by_docker` is set and there is
+    one for x86, else by CodeBuild.
 
     Raises:
         MachineError: boto3 is not installed.
@@ -36,7 +39,8 @@ def open_deployer(
         )
     try:
         from penstock.targets.aws.account import Account
-        from penstock.targets.sagemaker.deployer import Deployer
+        from penstock.targets.aws.docker import Docker
+        from penstock.targets.sagemaker.deployer import Deployer, Here
     except ImportError:
         fix = "Install it: pip install 'penstock[aws]'"
         raise MachineError("AWS is asked by boto3", fix=fix) from None
@@ -47,8 +51,12 @@ def open_deployer(
 
     with Account(manifest.target.region) as account:
         gateway = gateway_files(manifest, account.region)
+        # A stand-in for AWS has no registry that Docker could push to.
+        wanted = by_docker and gateway and gateway.builds and account.is_real
+        docker = Docker.find() if wanted else None
+        here = Here(via, docker)
         yield Deployer(
-            account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway, via=via
+            account, manifest, hub_cache, keep_wreck=keep_wreck, gateway=gateway, here=here
         )
 
 

@@ -105,6 +105,7 @@ def _engine(manifest: Manifest) -> Iterator[Finding]:
 
 def _endpoint(manifest: Manifest) -> Iterator[Finding]:
     """The endpoint that a gateway here stands before."""
+    from penstock.engines.sagemaker.control import SERVING
     from penstock.targets.aws.account import Account
     from penstock.targets.doctor import credentials
     from penstock.targets.doctor.finding import bad, good
@@ -123,7 +124,7 @@ def _endpoint(manifest: Manifest) -> Iterator[Finding]:
             yield bad("endpoint.exists", f"there is no endpoint {name}", "DescribeEndpoint", fix)
             return
         evidence = f"sagemaker:DescribeEndpoint {name}: {found.status} {found.failure}".rstrip()
-        if found.status in ("InService", "Updating"):
+        if found.status in SERVING:
             yield good("endpoint.exists", f"the endpoint is {found.status}", evidence)
         else:
             fix = "Wait until it is in service, or see why it is not: `penstock doctor` there."

@@ -6,7 +6,6 @@ a database, one without tools of its own without their clients.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
     from starlette.routing import BaseRoute
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from penstock.gateway.server import GatewayServer
     from penstock.gateway.settings import Settings
     from penstock.gateway.turns import Turns
+    from penstock.ground.clock import Clock
+    from penstock.registry.hours import Hours
     from penstock.registry.office import Office
+    from penstock.registry.stores.database import Database
 
 
 def run_gateway(settings_place: str) -> int:
@@ -33,13 +36,14 @@ def run_gateway(settings_place: str) -> int:
     what the settings say.
     """
     from penstock.gateway.settings import listening_at
+    from penstock.ground.garbage import settle_garbage
     from penstock.wiring.settings_place import read_from
 
     settings = read_from(settings_place)
     if place := os.environ.get("PENSTOCK_LISTEN"):
         settings = listening_at(settings, place)
     server = make_gateway(settings)
-    _settle_garbage()
+    settle_garbage()
     return 0 if server.run() else 1
 
 
@@ -47,9 +51,9 @@ def make_gateway(settings: Settings) -> GatewayServer:
     """Put a gateway together; nothing is connected to yet, and nobody listens."""
     from prometheus_client import CollectorRegistry
 
+    from penstock.gateway.answer import Doors
     from penstock.gateway.app import Cold
     from penstock.gateway.charges import Charges
-    from penstock.gateway.doorway import Doors
     from penstock.gateway.fleet import Fleet
     from penstock.gateway.front import HOT_PATHS, Front
     from penstock.gateway.invoke import Invoker
@@ -57,6 +61,7 @@ def make_gateway(settings: Settings) -> GatewayServer:
     from penstock.gateway.meters import Meters
     from penstock.gateway.server import GatewayServer
     from penstock.wiring.auditing import open_audit
+    from penstock.wiring.batches import open_batches, upload_settings
     from penstock.wiring.caching import open_cache
     from penstock.wiring.identity import open_key_sources
     from penstock.wiring.limits import open_admission
@@ -71,16 +76,21 @@ def make_gateway(settings: Settings) -> GatewayServer:
     meters = Meters(lambda: _gauges(fleet, server.connections))
     registry = CollectorRegistry()
     registry.register(meters)
-    admission, limits = open_admission(settings, fleet, registry)
-    sources = open_key_sources(settings.key_sources, admission, registry)
-    office = _office(settings, admission, fleet) if settings.registry else None
+    database, wall = _database(settings)
+    admission, limits = open_admission(settings, fleet, registry, wall)
+    sources = open_key_sources(settings.key_sources, admission, registry, wall)
+    office = _office(settings, admission, fleet, registry, (database, wall)) if database else None
     tracing = open_tracing(settings.tracing)
-    charges = Charges(meters, office.clerk if office else None, tracer=tracing)
+    charges = Charges(meters, office.clerk if office else None, wall=wall, tracer=tracing)
     ways = open_ways(settings, admission, fleet, charges, registry)
     scribe = office.clerk.scribe if office else None
     audit = open_audit(settings, charges, fleet, registry, scribe)
     toolboxes, turns = open_tools(settings, charges, office.approvals if office else None)
     mcp = McpServer(admission, toolboxes, charges, turns.bounds)
+    cache = open_cache(settings, meters, registry, wall)
+    front = Front(admission, charges, turns, cache, ways)
+    own = _registry_routes(office, admission, charges, turns, fleet)
+    batches, batch_routes = open_batches(settings, office, (front, admission, fleet), registry)
     cold = Cold(
         admission=admission,
         fleet=fleet,
@@ -88,18 +98,29 @@ def make_gateway(settings: Settings) -> GatewayServer:
         invoker=Invoker(admission, charges, turns, ways),
         meters=meters,
         metrics=registry,
-        started_s=int(time.time()),
+        started_s=int(wall()),
         request_timeout_s=settings.request_timeout_s,
         metrics_open=settings.metrics_open,
-        further=(mcp.route(), *_registry_routes(office, admission, charges, turns, fleet)),
+        further=(mcp.route(), *batch_routes, *own),
     )
-    cache = open_cache(settings, meters, registry)
-    front = Front(admission, charges, turns, cache, ways)
-    parts = (endpoints, audit, office, *sources, toolboxes, *limits, cache, tracing)
-    backgrounds = [each for each in parts if each is not None]
-    doors = Doors(HOT_PATHS, front.begin, meters.refuse)
-    server = GatewayServer(settings, doors, cold.app(), fleet, backgrounds)
+    parts = (endpoints, audit, office, *sources, toolboxes, *limits, cache, tracing, batches)
+    doors = Doors(HOT_PATHS, front.begin, meters.refuse, upload_settings(settings))
+    server = GatewayServer(settings, doors, cold.app(), fleet, [p for p in parts if p is not None])
     return server
+
+
+def _database(settings: Settings) -> tuple[Database | None, Clock]:
+    """Return the registry's database, if there is one, and the time of day that counts.
+
+    That is the database's, but for a file's: it has no clock but this machine's.
+    """
+    if settings.registry is None:
+        return None, time.time
+    from penstock.registry.wall import SharedWall
+    from penstock.wiring.scribe import open_database
+
+    database = open_database(settings)
+    return database, time.time if database.is_sqlite else SharedWall(database)
 
 
 def _gauges(fleet: Fleet, connections: int) -> list[Family]:
@@ -111,40 +132,37 @@ def _gauges(fleet: Fleet, connections: int) -> list[Family]:
     return [*fleet.gauges(), open_ones]
 
 
-def _settle_garbage() -> None:
-    """What was imported stays; requests leave no cycles, so looking for some rarely pays."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
-    """Put the registry's part of a gateway together; the database is not touched yet."""
+def _office(
+    settings: Settings,
+    admission: Admission,
+    fleet: Fleet,
+    registry: CollectorRegistry,
+    kept: tuple[Database, Clock],
+) -> Office:
+    """Put the registry's part of a gateway together over `kept`, which is not touched yet."""
     import secrets
     import socket
 
+    from penstock.gateway.ledger_gauges import LedgerGauges
     from penstock.registry.clerk import Clerk
-    from penstock.registry.hours import Hours
     from penstock.registry.office import Office
     from penstock.registry.slots import Owner, SlotFile
     from penstock.registry.stores.accounts import AccountStore
     from penstock.registry.stores.approvals import ApprovalStore
-    from penstock.registry.stores.hours import HourStore
     from penstock.registry.stores.usage import UsageStore
-    from penstock.wiring.prices import hour_prices
-    from penstock.wiring.scribe import open_books, open_database, open_scribe
+    from penstock.registry.wall import SharedWall
+    from penstock.wiring.scribe import open_books, open_scribe
 
     told = settings.registry
     assert told is not None  # noqa: S101 - asked for only where there is one
-    database = open_database(settings)
+    database, wall = kept
     folder = Path(told.folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The thread of SQLite's driver waits this long for a busy event loop, at every step it takes.
     sys.setswitchinterval(0.0005)
     replica = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
     slots = SlotFile(folder / f"{replica}.slots", Owner(replica, fleet.names))
-    prices = hour_prices(settings.engines, settings.models)
-    accounts = AccountStore(database)
+    accounts = AccountStore(database, wall)
     books = open_books(settings, database)
     scribe, undertaker = open_scribe(settings, slots, books)
     clerk = Clerk(
@@ -157,17 +175,35 @@ def _office(settings: Settings, admission: Admission, fleet: Fleet) -> Office:
         scribe=scribe,
         undertaker=undertaker,
     )
-    return Office(
+    office = Office(
         database,
         accounts,
         books,
         UsageStore(database),
-        ApprovalStore(database),
+        ApprovalStore(database, wall),
         clerk,
         [tenant.record() for tenant in settings.tenants],
-        [key.record() for key in settings.keys],
-        Hours(HourStore(database), prices, replica, running=fleet.up) if prices else None,
+        [key.record(told.stack) for key in settings.keys],
+        _hours(settings, fleet, replica, kept),
+        told.stack,
+        wall if isinstance(wall, SharedWall) else None,
     )
+    registry.register(LedgerGauges(office, admission.purses, wall=wall))
+    return office
+
+
+def _hours(
+    settings: Settings, fleet: Fleet, replica: str, kept: tuple[Database, Clock]
+) -> Hours | None:
+    from penstock.registry.hours import Hours
+    from penstock.registry.stores.hours import HourStore
+    from penstock.wiring.prices import hour_prices
+
+    database, wall = kept
+    prices = hour_prices(settings.engines, settings.models)
+    if not prices:
+        return None
+    return Hours(HourStore(database), prices, replica, running=fleet.up, wall=wall)
 
 
 def _registry_routes(
@@ -178,6 +214,6 @@ def _registry_routes(
     from penstock.gateway.admin import Admin
     from penstock.gateway.usage import OwnUsage
 
-    own = OwnUsage(admission, office.usage, office.books)
-    admin = Admin(admission, office, turns.unknown, fleet, charges.audit)
+    own = OwnUsage(admission, office.usage, office.books, charges.wall)
+    admin = Admin(admission, office, turns.unknown, fleet, charges.audit, charges.wall)
     return (own.route(), *admin.routes())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         KeySourceSettings,
         OidcSettings,
     )
+    from penstock.ground.clock import Clock
     from penstock.manifest.identity import Keys
     from penstock.registry.sources.aws_secrets import AwsSecrets
     from penstock.registry.sources.jwks import SigningKeys
@@ -39,7 +40,7 @@ def key_source_settings(given: Keys) -> KeySourceSettings:
 
 
 def open_key_sources(
-    settings: KeySourceSettings, admission: Admission, registry: CollectorRegistry
+    settings: KeySourceSettings, admission: Admission, registry: CollectorRegistry, wall: Clock
 ) -> list[AwsSecrets | SigningKeys]:
     """Return what keeps the keys of these sources up to date, to run beside the gateway.
 
@@ -50,15 +51,15 @@ def open_key_sources(
 
     sources: list[AwsSecrets | SigningKeys] = []
     if settings.aws is not None:
-        sources.append(_aws(settings.aws, admission))
+        sources.append(_aws(settings.aws, admission, wall))
     if settings.oidc is not None:
-        sources.append(_oidc(settings.oidc, admission))
+        sources.append(_oidc(settings.oidc, admission, wall))
     if sources:
         registry.register(SourceGauges([source.health for source in sources]))
     return sources
 
 
-def _aws(told: AwsKeySettings, admission: Admission) -> AwsSecrets:
+def _aws(told: AwsKeySettings, admission: Admission, wall: Clock) -> AwsSecrets:
     from penstock.ground.errors import MachineError
     from penstock.registry.sources.health import SourceHealth
 
@@ -72,14 +73,14 @@ def _aws(told: AwsKeySettings, admission: Admission) -> AwsSecrets:
         make_client(told.region, told.endpoint),
         told.prefix,
         admission.learn,
-        time.time,
+        wall,
         SourceHealth("aws", time.monotonic),
         refresh_s=told.refresh_s,
         overlap_s=told.overlap_s,
     )
 
 
-def _oidc(told: OidcSettings, admission: Admission) -> SigningKeys:
+def _oidc(told: OidcSettings, admission: Admission, wall: Clock) -> SigningKeys:
     import httpx
 
     from penstock.ground.errors import MachineError
@@ -111,5 +112,5 @@ def _oidc(told: OidcSettings, admission: Admission) -> SigningKeys:
         health=SourceHealth("oidc", time.monotonic),
         clock=time.monotonic,
     )
-    admission.tokens = Tokens(rules, keys, admission.forget).open
+    admission.tokens = Tokens(rules, keys, admission.forget, wall).open
     return keys

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from penstock.gateway.fleet import Fleet
     from penstock.gateway.server import Background
     from penstock.gateway.settings import RegistrySettings, Settings
+    from penstock.ground.clock import Clock
     from penstock.registry.counters.exchange import Counters
 
 
 def open_admission(
-    settings: Settings, fleet: Fleet, registry: CollectorRegistry
+    settings: Settings, fleet: Fleet, registry: CollectorRegistry, wall: Clock
 ) -> tuple[Admission, list[Background]]:
     """Return the admission, and what runs beside it; `registry` gets their metrics.
 
@@ -36,7 +37,7 @@ def open_admission(
     if settings.registry is not None and settings.registry.counters_env is not None:
         from penstock.registry.shared_gate import SharedGate
 
-        counters = _counters(settings.registry)
+        counters = _counters(settings.registry, wall)
         backgrounds.append(counters)
         registry.register(Scraped(partial(_families, counters)))
         gates = partial(SharedGate, counters)
@@ -48,12 +49,12 @@ def open_admission(
         registry.register(Scraped(lines.families))
         queue = lines.of
     admission = Admission(
-        settings, fleet, clock=time.monotonic, wall=time.time, lines=queue, gates=gates
+        settings, fleet, clock=time.monotonic, wall=wall, lines=queue, gates=gates
     )
     return admission, backgrounds
 
 
-def _counters(told: RegistrySettings) -> Counters:
+def _counters(told: RegistrySettings, wall: Clock) -> Counters:
     import secrets
 
     from penstock.ground.errors import UserError
@@ -69,7 +70,7 @@ def _counters(told: RegistrySettings) -> Counters:
     url = os.environ.get(told.counters_env or "")
     if not url:
         raise UserError("the counters have no server", fix=f"Set the variable {told.counters_env}")
-    return Counters(ValkeyServer(url, told.space), secrets.token_hex(8))
+    return Counters(ValkeyServer(url, told.space), secrets.token_hex(8), wall=wall)
 
 
 def _families(counters: Counters) -> Iterator[Family]:

@@ -43,6 +43,7 @@ def local_stack(
     from penstock.targets.local.stack import LocalStack
     from penstock.targets.local.state import admin_key_file, home
     from penstock.wiring.auditing import audit_settings
+    from penstock.wiring.batches import batch_settings
     from penstock.wiring.caching import cache_settings
     from penstock.wiring.prices import with_hours
     from penstock.wiring.routing import with_routes
@@ -53,7 +54,7 @@ def local_stack(
     admin = keys.new_secret()
     gateway = manifest.gateway
     listen = gateway.port or free_port(gateway.host)
-    engines = with_hours(_engine_settings(manifest, launches, url), manifest.prices.get(served))
+    engines = with_hours(_engine_settings(manifest, launches, url), manifest, served)
     settings = gateway_settings(manifest, engines, served, tenants, secrets)
     settings = msgspec.structs.replace(
         settings,
@@ -61,6 +62,7 @@ def local_stack(
         registry=_registry(manifest, home(directory)),
         cache=cache_settings(manifest),
         audit=audit_settings(manifest, home(directory)),
+        batches=batch_settings(manifest, home(directory)),
         admin=keys.digest_of(admin.encode()).hex(),
     )
     settings = with_routes(settings, manifest)
@@ -243,7 +245,7 @@ def _models(
     from penstock.gateway.settings import ModelSettings
     from penstock.registry.records import Limits, Price
     from penstock.wiring.caching import version_of
-    from penstock.wiring.prices import price_of
+    from penstock.wiring.prices import price_of, weights_of
 
     context = manifest.model.context or _context(manifest)
     # The embedded engine refuses to be guided by a schema; it would answer nothing that fits.
@@ -258,7 +260,7 @@ def _models(
             engines,
             parent,
             context,
-            price_of(price) if price else Price(),
+            price_of(price, weights_of(manifest, name)) if price else Price(),
             Limits(**limit.model_dump()) if limit else Limits(),
             tools_format=_tools_format(manifest, served),
             version=version_of(manifest, name),
@@ -298,6 +300,8 @@ def _context(manifest: Manifest) -> int | None:
 
 
 def _registry(manifest: Manifest, home: Path) -> RegistrySettings:
+    import socket
+
     from penstock.gateway.settings import RegistrySettings
     from penstock.manifest.references import parse
 
@@ -315,6 +319,7 @@ def _registry(manifest: Manifest, home: Path) -> RegistrySettings:
         database_env=variable(told.url),
         counters_env=variable(told.counters),
         space=manifest.name,
+        stack=f"up@{socket.gethostname()}:{home.parent.resolve()}"[-100:],
         own_process=told.own_process,
     )
 

@@ -46,17 +46,20 @@ def with_routes(settings: Settings, manifest: Manifest) -> Settings:
     from penstock.gateway.settings import EngineSettings
     from penstock.ground.errors import UserError
     from penstock.manifest.references import parse
+    from penstock.wiring.prices import with_hours
     from penstock.wiring.sagemaker import other_engine
 
     engines, models = list(settings.engines), list(settings.models)
     for name, other in manifest.models.items():
         names = other.engine_names(name)
+        added: list[EngineSettings] = []
         if other.endpoint is not None:
-            engines.append(other_engine(manifest, name, other))
+            added.append(other_engine(manifest, name, other))
         key_env = parse(other.api_key).name if other.api_key else None
         for engine, url in zip(names, other.urls, strict=False):
             address = url.rstrip("/")
-            engines.append(EngineSettings(engine, address, probe="/v1/models", key_env=key_env))
+            added.append(EngineSettings(engine, address, probe="/v1/models", key_env=key_env))
+        engines += with_hours(added, manifest, name)
         models.append(_other_model(manifest, name, names))
     known = {model.name for model in models}
     for name, way in manifest.routes.items():
@@ -75,7 +78,7 @@ def with_routes(settings: Settings, manifest: Manifest) -> Settings:
 def _other_model(manifest: Manifest, name: str, engines: tuple[str, ...]) -> ModelSettings:
     from penstock.gateway.settings import ModelSettings
     from penstock.registry.records import Limits, Price
-    from penstock.wiring.prices import price_of
+    from penstock.wiring.prices import price_of, weights_of
 
     price, limit = manifest.prices.get(name), manifest.limits.get(name)
     other = manifest.models.get(name)
@@ -83,7 +86,7 @@ def _other_model(manifest: Manifest, name: str, engines: tuple[str, ...]) -> Mod
         name,
         engines,
         context=other.context if other else None,
-        price=price_of(price) if price else Price(),
+        price=price_of(price, weights_of(manifest, name)) if price else Price(),
         limits=Limits(**limit.model_dump()) if limit else Limits(),
         upstream=_upstream(other) if other else None,
         elsewhere=other is not None,

@@ -44,7 +44,14 @@ def open_books(settings: Settings, database: Database) -> BookStore:
     from penstock.wiring.prices import hour_prices
 
     prices = hour_prices(settings.engines, settings.models)
-    return BookStore(database, frozenset(price.engine for price in prices))
+    priced = frozenset(price.engine for price in prices)
+    payees = {
+        model.name: engine
+        for model in settings.models
+        for engine in model.engines[::-1]
+        if engine in priced
+    }
+    return BookStore(database, priced, payees)
 
 
 def open_database(settings: Settings) -> Database:
@@ -82,17 +89,24 @@ async def _work(channel: int, descriptor: int) -> None:
     import msgspec
 
     from penstock.gateway.settings import Settings
+    from penstock.ground.garbage import settle_garbage
     from penstock.registry.dictation import Desk, receive
     from penstock.registry.scribe import OwnScribe
     from penstock.registry.slots import SlotView
     from penstock.wiring.auditing import open_minutes
 
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=channel))
-    settings = msgspec.json.decode(await receive(reader), type=Settings)
+    try:
+        task = await receive(reader)
+    except (OSError, EOFError):
+        writer.close()  # the gateway has gone already
+        return
+    settings = msgspec.json.decode(task, type=Settings)
     view, database = SlotView(descriptor), open_database(settings)
     replica = view.owner.replica
     minutes, _ = open_minutes(settings, replica)
     scribe = OwnScribe(open_books(settings, database), view, replica, minutes)
+    settle_garbage()
     try:
         await Desk(scribe, (reader, writer)).work()
     finally:

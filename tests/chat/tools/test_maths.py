@@ -79,10 +79,10 @@ def test_divisions_are_right_to_twelve_digits(one: Fraction, other: Fraction) ->
     ],
 )
 def test_large_numbers_are_refused_at_once(expression: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ToolError, match="more than 100 digits"):
         calculate(expression)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

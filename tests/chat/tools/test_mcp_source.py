@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.fakes.chat_tools import steps_of
-from tests.fakes.mcp_server import KINDS, McpProcess, until
+from tests.fakes.mcp_server import FAKE, KINDS, McpProcess, until
 
 from penstock.chat.accumulate import Call
 from penstock.chat.call_context import trace_calls
@@ -15,10 +16,10 @@ from penstock.chat.calls import Bounds, CallRunner
 from penstock.chat.events import ToolProgress
 from penstock.chat.results import Rich
 from penstock.chat.sources import Toolboxes
-from penstock.chat.tools import mcp_link
 from penstock.chat.tools.described import SourceSettings, TenantAccess
-from penstock.chat.tools.mcp_link import Link
+from penstock.chat.tools.mcp_link import Link, Patience
 from penstock.chat.tools.mcp_source import McpSource, make_source
+from penstock.chat.tools.mcp_transport import transport_of
 from penstock.ground.errors import ToolError
 
 
@@ -39,9 +40,15 @@ def server(_server: McpProcess) -> McpProcess:
 
 @asynccontextmanager
 async def running(
-    told: SourceSettings, environment: Mapping[str, str] | None = None, *, reached: bool = True
+    told: SourceSettings,
+    environment: Mapping[str, str] | None = None,
+    *,
+    reached: bool = True,
+    patience: Patience | None = None,
 ) -> AsyncGenerator[McpSource, None]:
     source = make_source(told, environment or {})
+    if patience is not None:
+        source = McpSource(told, {"": Link(told, transport_of(told, None), patience)})
     tasks = [asyncio.create_task(loop) for loop in source.loops()]
     try:
         if reached:
@@ -61,11 +68,12 @@ async def call(source: McpSource, name: str, tenant: str = "org-a", **arguments:
 
 
 async def keep_calling(source: McpSource) -> None:
-    """Call until an answer comes."""
-    async with asyncio.timeout(20):
+    """Call until an answer comes; a call that has none is given up, as a turn gives up."""
+    async with asyncio.timeout(60):
         while True:
-            with suppress(ToolError):
-                assert await call(source, "add", a=1, b=1) == {"sum": 2}
+            with suppress(ToolError, TimeoutError):
+                answer = await asyncio.wait_for(call(source, "add", a=1, b=1), 10)
+                assert answer == {"sum": 2}
                 return
             await asyncio.sleep(0.05)
 
@@ -94,7 +102,7 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_server(server: McpPro
 async def test_a_call_that_takes_too_long_is_cancelled_at_the_server(server: McpProcess) -> None:
     async with running(server.told()) as source:
         box = Toolboxes.of([source]).box("org-a", ("fake.wait",))
-        runner = CallRunner(box, Bounds(call_timeout_s=0.5), float("inf"))
+        runner = CallRunner(box, Bounds(call_timeout_s=2.0), float("inf"))
         steps = [step async for step in steps_of(runner, [Call("1", "fake_wait", "{}")])]
         assert steps[-1].outcome == "timeout"  # type: ignore[union-attr]
         await until(lambda: server.noted() == ["waiting", "cancelled"])
@@ -110,6 +118,15 @@ async def test_changes_of_the_list_are_heard(server: McpProcess) -> None:
         assert await call(source, "newer") is not None
         await call(source, "shrink", called="newer")
         await until(lambda: "fake_newer" not in boxes.box("org-a", ("fake",)))
+
+
+async def test_a_change_before_the_server_listens_is_found(tmp_path: Path) -> None:
+    program = FAKE.with_name("mcp_quiet.py")
+    with McpProcess("http", tmp_path / "notes", program) as server:
+        async with running(server.told(), patience=Patience(listen_again_s=0.05)) as source:
+            await until(lambda: "fake_heard_1" in {tool.name for tool in source.tools("org-a")})
+            await call(source, "hang_up")
+            await until(lambda: "fake_heard_2" in {tool.name for tool in source.tools("org-a")})
 
 
 async def test_progress_is_told(server: McpProcess) -> None:
@@ -168,20 +185,40 @@ async def test_a_server_that_dies_in_a_call_is_found_again(tmp_path: Path) -> No
     with McpProcess("stdio", tmp_path / "notes") as server:
         async with running(server.told()) as source:
             with pytest.raises(ToolError):
-                await asyncio.wait_for(call(source, "leave"), 5)
+                await asyncio.wait_for(call(source, "leave"), 60)
             await keep_calling(source)
 
 
-async def test_waiting_grows_only_while_a_server_cannot_be_reached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mcp_link, "_RETRY_S", (0.01, 1000.0))
+async def test_waiting_grows_only_while_a_server_cannot_be_reached(tmp_path: Path) -> None:
     with McpProcess("stdio", tmp_path / "notes") as server:
-        async with running(server.told()) as source:
+        impatient = Patience(retry_s=(0.01, 1000.0))
+        async with running(server.told(), patience=impatient) as source:
             for _ in range(3):
                 with pytest.raises(ToolError):
-                    await asyncio.wait_for(call(source, "leave"), 10)
-                await keep_calling(source)
+                    await asyncio.wait_for(call(source, "leave"), 60)
+                await until(source._links[""]._up.is_set)  # nobody calls
+
+
+async def test_a_call_ends_the_waiting(tmp_path: Path) -> None:
+    with McpProcess("http", tmp_path / "notes") as server:
+        patience = Patience(retry_s=(0.01, 1000.0))
+        async with running(server.told(), patience=patience) as source:
+            server.kill()
+            await asyncio.gather(call(source, "add", a=1, b=1), return_exceptions=True)
+            await until(lambda: source._links[""]._failures > 0)
+            server.start()
+            await keep_calling(source)
+
+
+async def test_a_server_that_stopped_answering_is_connected_anew(tmp_path: Path) -> None:
+    with McpProcess("stdio", tmp_path / "notes") as server:
+        async with running(server.told(), patience=Patience(list_s=3.0)) as source:
+            assert await call(source, "add", a=1, b=2) == {"sum": 3}
+            await call(source, "turn_deaf")
+            with suppress(TimeoutError):
+                while True:
+                    await asyncio.wait_for(call(source, "add", a=1, b=2), 1)
+            await keep_calling(source)
 
 
 @pytest.mark.parametrize("kind", ["http", "sse"])
@@ -193,9 +230,9 @@ async def test_a_server_that_was_restarted_is_found_again(kind: str, tmp_path: P
             await until(lambda: server.noted() == ["waiting"])
             server.kill()
             with pytest.raises(ToolError):
-                await asyncio.wait_for(waiting, 10)
+                await asyncio.wait_for(waiting, 60)
             with pytest.raises(ToolError):
-                await asyncio.wait_for(call(source, "add", a=1, b=2), 10)
+                await asyncio.wait_for(call(source, "add", a=1, b=2), 60)
             server.start()
             await keep_calling(source)
 
@@ -218,11 +255,12 @@ class Deaf:
 
 async def test_a_connection_that_swallows_its_end_is_ended() -> None:
     transport = Deaf()
-    link = Link(SourceSettings("fake", mcp_url="http://127.0.0.1:1"), lambda: transport)
+    told = SourceSettings("fake", mcp_url="http://127.0.0.1:1")
+    link = Link(told, lambda: transport, Patience(ending_s=0.1))
     task = asyncio.create_task(link.run())
     await asyncio.sleep(0.05)
     task.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.wait((task,))
     assert task.cancelled()
     assert transport.swallowed == 1
@@ -235,6 +273,14 @@ async def test_an_internal_server_is_not_reached_unless_allowed(kind: str, tmp_p
             with pytest.raises(ToolError, match="cannot be reached"):
                 await source._links[""].call("add", {})
             assert source.tools("org-a") == ()
+
+
+async def test_a_process_that_does_not_end_by_itself_is_killed(tmp_path: Path) -> None:
+    with McpProcess("stdio", tmp_path / "notes") as server:
+        async with running(server.told()) as source:
+            pid = await call(source, "turn_deaf")
+        assert isinstance(pid, dict)
+        assert not psutil.pid_exists(pid["pid"])
 
 
 async def test_only_what_is_wanted(tmp_path: Path) -> None:

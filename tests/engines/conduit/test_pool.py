@@ -13,7 +13,7 @@ from tests.fakes.gateway_answers import (
     plain,
     streamed,
 )
-from tests.fakes.gateway_engine import Act, ScriptedEngine, scripted_engine
+from tests.fakes.gateway_engine import Act, Script, ScriptedEngine, scripted_engine
 
 from penstock.engines.conduit.connection import Exchange
 from penstock.engines.conduit.framing import unframe
@@ -66,7 +66,7 @@ class Collector:
 
     async def end(self) -> None:
         """Wait for the end of the response."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.ended.wait()
 
     @property
@@ -104,7 +104,7 @@ async def ask(pool: Pool, sink: Collector | None = None) -> Collector:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - the engine lives in another thread
             await asyncio.sleep(0.002)
 
@@ -131,6 +131,22 @@ async def test_a_base_path_goes_before_every_path(engine: ScriptedEngine) -> Non
     await sink.end()
     assert (engine.asked[0].method, engine.asked[0].path) == ("GET", "/base/ping")
     await pool.close()
+
+
+async def test_a_look_at_an_engine_is_no_work(engine: ScriptedEngine, pool: Pool) -> None:
+    """Else a probe that is out would send a request to the other engine."""
+    engine.play([Act.WAIT, ANSWER])
+    looks = [Collector(), Collector()]
+    exchanges = [pool.get(b"/ping", look) for look in looks]
+    sink = Collector()
+    pool.post(b"/", b"{}", sink, b"req-1")
+    await until(lambda: engine.running == 3)
+    assert pool.outstanding == 1
+    pool.cancel(exchanges[0])
+    engine.release()
+    await looks[1].end()
+    await sink.end()
+    assert pool.outstanding == 0
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:1", "ftp://host", "http://"])
@@ -190,7 +206,7 @@ async def test_what_an_idle_connection_did_before_does_not_matter(
     engine.play([Act.CLOSE], [ANSWER])
     pool.cancel(pool.post(b"/", b"{}", Collector(), b"req-1"))
     await until(lambda: engine.connections == 1)
-    await asyncio.sleep(0.01)
+    await until(lambda: pool._idle)
     assert (await ask(pool)).status == 200
     assert engine.connections == 2
 
@@ -299,8 +315,8 @@ async def test_bytes_nobody_asked_for_close_the_connection(
     engine.play([ANSWER, Act.WAIT, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"], [ANSWER])
     await ask(pool)
     engine.release()
-    await until(lambda: not engine.running)
-    await asyncio.sleep(0.01)
+    (idle,) = pool._idle
+    await until(lambda: not idle.alive)
     assert (await ask(pool)).payload == b'{"ok": true}'
     assert engine.connections == 2
 
@@ -409,3 +425,16 @@ async def test_close_gives_up_what_is_connecting(engine: ScriptedEngine) -> None
     pool = Pool("http://127.0.0.1:9")
     pool.post(b"/", b"{}", Collector(), b"req-1")
     await pool.close()
+
+
+@pytest.mark.parametrize("script", [[STREAM_HEAD, Act.WAIT], [Act.WAIT]], ids=["begun", "not"])
+async def test_close_ends_what_is_out(engine: ScriptedEngine, script: Script) -> None:
+    engine.play(script)
+    pool, sink = Pool(engine.url), Collector()
+    exchange = pool.post(b"/", b"{}", sink, b"req-1")
+    await until(lambda: engine.running == 1)
+    await pool.close()
+    await until(lambda: engine.aborted == 1)
+    assert not sink.ended.is_set()
+    pool.cancel(exchange)
+    assert pool.outstanding == 0

@@ -34,7 +34,7 @@ class EngineProcess:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health").status_code == 200
+            return httpx.get(f"{self.url}/health", timeout=60).status_code == 200
         except httpx.ConnectError:
             return False
 
@@ -46,7 +46,7 @@ class EngineProcess:
     def end(self) -> int:
         """Wait for the process to end; return its exit code."""
         try:
-            code = self.process.wait(10)
+            code = self.process.wait(60)
         finally:
             self.process.kill()
             assert self.process.stderr is not None
@@ -64,11 +64,11 @@ class EngineProcess:
 
     def metric(self, name: str) -> float:
         """Return the sum of a metric's samples."""
-        text = httpx.get(f"{self.url}/metrics").text
+        text = httpx.get(f"{self.url}/metrics", timeout=60).text
         lines = [line for line in text.splitlines() if line.startswith(name)]
         assert lines, f"no metric {name}"
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """Send JSON."""
-        return httpx.post(self.url + path, json=body, timeout=30)
+        return httpx.post(self.url + path, json=body, timeout=60)

@@ -179,5 +179,5 @@ async def test_a_failing_step_ends_every_answer_with_an_error(engine: Engine) ->
     deltas: list[Delta] = []
     engine.submit(order([5], 3), deltas.append)
     with pytest.raises(MemoryError):
-        await asyncio.wait_for(engine.run(), 5)
+        await asyncio.wait_for(engine.run(), 60)
     assert [delta.finish for delta in deltas] == [Finish.ERROR]

@@ -192,13 +192,13 @@ def test_adapters_that_cannot_be_loaded(served: EngineProcess, body: Any, status
 
 
 def test_sagemakers_routes(served: EngineProcess, client: openai.OpenAI) -> None:
-    assert httpx.get(f"{served.url}/ping").status_code == 200
+    assert httpx.get(f"{served.url}/ping", timeout=60).status_code == 200
     body = {"messages": [{"role": "user", "content": "hi"}], "temperature": 0, "max_tokens": 12}
     whole = served.post("/invocations", body).json()
     assert whole["choices"][0]["message"]["content"] == ask(client).choices[0].message.content
     assert served.post("/invocations", {"prompt": "The"}).json()["object"] == "text_completion"
     header = {"X-Amzn-SageMaker-Adapter-Identifier": "attention"}
-    adapted = httpx.post(f"{served.url}/invocations", json=body, headers=header).json()
+    adapted = httpx.post(f"{served.url}/invocations", json=body, headers=header, timeout=60).json()
     assert adapted["model"] == "attention"
     wanted = ask(client, model="attention").choices[0].message.content
     assert adapted["choices"][0]["message"]["content"] == wanted
@@ -245,7 +245,7 @@ def test_refusals_have_openais_shape(
 
 
 def test_a_body_that_is_too_large_is_refused(served: EngineProcess) -> None:
-    reply = httpx.post(f"{served.url}/v1/completions", content=b" " * (17 * 2**20))
+    reply = httpx.post(f"{served.url}/v1/completions", content=b" " * (17 * 2**20), timeout=60)
     assert reply.status_code == 413
 
 
@@ -270,7 +270,8 @@ def test_a_client_that_leaves_frees_its_slot(served: EngineProcess) -> None:
         served.wait(lambda: served.metric("vllm:num_requests_running") == 0)
     assert served.metric("vllm:num_requests_waiting") == 0
     # The tiny model may have finished before it noticed; most often it has not.
-    assert served.metric('vllm:request_success_total{finished_reason="abort"') > aborted
+    ends = 'vllm:request_success_total{finished_reason="abort"'
+    served.wait(lambda: served.metric(ends) > aborted)
 
 
 def test_whole_answers_are_aborted_too(served: EngineProcess) -> None:
@@ -299,7 +300,7 @@ def test_requests_are_answered_while_others_are_computed(served: EngineProcess) 
 
     with ThreadPoolExecutor(8) as pool:
         running = [pool.submit(crowd) for _ in range(8)]
-        assert httpx.get(f"{served.url}/health").status_code == 200
-        assert httpx.get(f"{served.url}/v1/models").status_code == 200
+        assert httpx.get(f"{served.url}/health", timeout=60).status_code == 200
+        assert httpx.get(f"{served.url}/v1/models", timeout=60).status_code == 200
         for future in running:
             future.result()

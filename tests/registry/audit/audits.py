@@ -31,7 +31,8 @@ def write_chain(
         entries = []
         for _ in range(size):
             count += 1
-            entry = AuditEntry(1000.0 + count, "request", f"req-{name}-{count}", tenant="alice")
+            request_id, note = f"req-{name}-{count}", f"note {count}"
+            entry = AuditEntry(1000.0 + count, "request", request_id, tenant="alice", note=note)
             entries.append(((1, 1, 64 * count), msgspec.json.encode(entry)))
         if entries:
             chain.write(entries)

@@ -15,10 +15,10 @@ from penstock.registry.audit.minutes import SUFFIX, Minutes, Undertaker
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.verify import verify
 from penstock.registry.clerk import Clerk
-from penstock.registry.entries import OUTCOMES
+from penstock.registry.entries import OUTCOMES, End
 from penstock.registry.records import Budgets, Price
 from penstock.registry.scribe import OwnScribe, Portion
-from penstock.registry.slots import End, Owner, SlotFile, read_kept, spill
+from penstock.registry.slots import Owner, SlotFile, read_kept, spill
 from penstock.registry.stores.accounts import AccountStore
 from penstock.registry.stores.books import BookStore
 from penstock.registry.stores.database import Database
@@ -73,6 +73,7 @@ def gateway(tmp_path: Path) -> Gateway:
 def test_a_line_tells_all_that_the_slot_does(gateway: Gateway) -> None:
     at = gateway.ask("req-1")
     gateway.slots.asked(at, 0)
+    gateway.slots.note(at, b"arm=canary")
     gateway.end(at)
     gateway.write()
     (line,) = lines(gateway.root)
@@ -91,6 +92,7 @@ def test_a_line_tells_all_that_the_slot_does(gateway: Gateway) -> None:
         "completion_tokens": 3,
         "cost_nano_usd": 5,
         "seconds": 0.012,
+        "note": "arm=canary",
     }
 
 

@@ -44,7 +44,12 @@ def test_the_manifest_knows_the_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "secret"), [(rule, each) for rule, found in SECRETS.items() for each in found]
+    ("rule", "secret"),
+    [
+        pytest.param(rule, each, id=f"{rule}-{at}")
+        for rule, found in SECRETS.items()
+        for at, each in enumerate(found)
+    ],
 )
 def test_secrets_are_taken_out(rule: str, secret: str) -> None:
     assert ALL.text(f"here: {secret}, and more") == f"here: [{rule}], and more"
@@ -68,11 +73,11 @@ def test_a_pattern_that_cannot_be_used_is_told(pattern: str) -> None:
 
 def test_a_cunning_text_takes_no_longer() -> None:
     redaction = Redaction(RULES, {"evil": "(a+)+$"})
-    since_s = time.perf_counter()
+    since_s = time.thread_time()
     redaction.text("a" * 200_000 + "!")
     redaction.text("1 " * 100_000)
     redaction.text("a@" * 100_000)
-    assert time.perf_counter() - since_s < 5.0
+    assert time.thread_time() - since_s < 5.0
 
 
 def test_numbers_are_looked_at_and_keys_are_left() -> None:

@@ -18,8 +18,7 @@ from penstock.registry.audit.chain import HEAD, read_head
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.records import Contents, pack_begun, pack_ended
 from penstock.registry.audit.spool import BEGIN, END, WHOLE, Spool
-from penstock.registry.entries import OUTCOMES
-from penstock.registry.slots import End
+from penstock.registry.entries import OUTCOMES, End
 
 SMALL = 4096
 

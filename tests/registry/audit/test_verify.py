@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from tests.registry.audit.audits import KEY, check, wrapper, write_chain
 
 from penstock.ground.errors import UserError
-from penstock.registry.audit.chain import HEAD, START, ChainWriter, Head, find_tail, hash_of
+from penstock.registry.audit.chain import HEAD, OPEN, START, ChainWriter, Head, find_tail
+from penstock.registry.audit.links import hash_of
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.sealing import LocalKey, key_from
+from penstock.registry.audit.verify import verify
 
 SEGMENTS = (3, 2, 4)
 
@@ -143,6 +145,24 @@ def test_a_key_must_be_32_bytes(text: str) -> None:
 def test_keys_are_read_in_both_forms() -> None:
     assert key_from(KEY.hex() + "\n") == KEY
     assert key_from("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=") == KEY
+
+
+def test_a_segment_without_a_line_may_go_while_it_is_read(tmp_path: Path) -> None:
+    """Its writer died before the first; whoever looks after the dead removes it."""
+    chain = write_chain(tmp_path, "one", SEGMENTS)
+    (chain / f"{len(SEGMENTS) + 1:08}{OPEN}").touch()
+    chains = Chains(Folder(tmp_path))
+    find_tail(chain)
+    report = verify(chains, Keys(None))
+    assert (report.findings, report.entries) == ([], sum(SEGMENTS))
+
+
+def test_a_segment_with_lines_that_goes_while_it_is_read_is_missed(tmp_path: Path) -> None:
+    chain = write_chain(tmp_path, "one", SEGMENTS)
+    chains = Chains(Folder(tmp_path))
+    segment(chain, 2).unlink()
+    (finding, *_) = verify(chains, Keys(None)).findings
+    assert (finding.segment, finding.what) == (2, "this segment is missing")
 
 
 def test_a_torn_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def store_of(server: Valkey, clock: float | None = None) -> ValkeyStore:
         return clock or 0.0
 
     ticking = frozen if clock is not None else time.monotonic
-    return ValkeyStore(server.url, "here", clock=ticking, wall=time.time)
+    return ValkeyStore(server.url, "here", clock=ticking)
 
 
 def answer(seconds: float = 60.0) -> Stored:
@@ -70,6 +70,18 @@ async def test_an_answer_ends(server: Valkey) -> None:
     await store.close()
 
 
+async def test_the_server_says_when_an_answer_ends_not_who_kept_it(server: Valkey) -> None:
+    """It was kept by a gateway whose clock is an hour behind, or ahead."""
+    store = store_of(server)
+    for ahead_s in (-3600.0, 3600.0):
+        kept = Stored(time.time() + ahead_s, time.time() + ahead_s + 0.5, 7, 3, b"{}")
+        await store.put(ONE, kept)
+        assert await store.get(ONE) == kept
+        await asyncio.sleep(0.6)
+        assert await store.get(ONE) is None
+    await store.close()
+
+
 async def test_a_server_that_is_away_is_a_miss_and_is_left_alone(server: Valkey) -> None:
     store = store_of(server, clock=100.0)
     await store.put(ONE, answer())
@@ -83,4 +95,4 @@ async def test_a_server_that_is_away_is_a_miss_and_is_left_alone(server: Valkey)
 
 def test_an_address_must_be_one() -> None:
     with pytest.raises(UserError, match="no URL"):
-        ValkeyStore("nonsense", "here", clock=time.monotonic, wall=time.time)
+        ValkeyStore("nonsense", "here", clock=time.monotonic)

@@ -60,6 +60,17 @@ def test_what_was_left_yesterday_is_not_added_to_today() -> None:
     assert limit.left_today == 0
 
 
+def test_a_clock_that_is_set_back_does_not_begin_the_day_anew() -> None:
+    limit, clock = bucket(rate=1e6, burst=1000, per_day=3)
+    clock.advance(DAY_S)
+    assert [limit.take() for _ in range(3)] == [0.0] * 3
+    clock.advance(-DAY_S)
+    limit._seen_s = clock()  # the flow is counted by the monotonic clock
+    assert limit.take() > 0
+    clock.advance(DAY_S)
+    assert limit.take() == 0.0  # a new day, as far as anybody knows
+
+
 @given(
     rate=st.floats(0.1, 50),
     burst=st.integers(1, 20),

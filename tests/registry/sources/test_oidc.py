@@ -64,7 +64,7 @@ def rules(provider: IdentityProvider, **more: Any) -> Rules:
 
 @pytest.fixture
 def tokens(provider: IdentityProvider, keys: SigningKeys) -> Tokens:
-    return Tokens(rules(provider), keys, lambda digests: None)
+    return Tokens(rules(provider), keys, lambda digests: None, time.time)
 
 
 @pytest.mark.parametrize(("kid", "algorithm"), [("rsa", "RS256"), ("ec", "ES256")])
@@ -77,6 +77,22 @@ def test_a_good_token_is_a_key_that_ends_with_it(
     assert (record.tenant, record.id) == ("alice", "oidc:alice/alice@example.com")
     assert record.expires_s == ends_s + 30
     assert record.hint == ""
+
+
+def test_the_shared_clock_says_whether_a_token_has_ended(
+    provider: IdentityProvider, keys: SigningKeys
+) -> None:
+    """The machine's own clock is an hour off, so that it would say otherwise."""
+    shared = FakeClock(time.time() - 3600)
+    tokens = Tokens(rules(provider), keys, lambda digests: None, shared)
+    now_s = int(shared())
+    for ends_s, from_s, fits in ((60, 0, True), (-25, 0, True), (-35, 0, False), (60, 35, False)):
+        token = provider.token(exp=now_s + ends_s, nbf=now_s + from_s, iat=now_s + from_s)
+        if fits:
+            assert tokens.open(token.encode()) is not None
+        else:
+            with pytest.raises(NotAllowed, match=r"has expired|not valid yet"):
+                tokens.open(token.encode())
 
 
 def test_a_key_of_the_registry_is_no_token(tokens: Tokens) -> None:
@@ -168,7 +184,7 @@ def _some(provider: IdentityProvider, tokens: Tokens) -> Iterator[None]:
 def test_claims_narrow_what_a_token_opens(provider: IdentityProvider, keys: SigningKeys) -> None:
     subject = Policy(limits=Limits(requests_per_second=5), budgets=Budgets(usd_per_day=1))
     told = rules(provider, models_claim="models", tools_claim="scope", subject=subject)
-    tokens = Tokens(told, keys, lambda digests: None)
+    tokens = Tokens(told, keys, lambda digests: None, time.time)
     record = tokens.open(provider.token(models=["a", "b", 7], scope="x y").encode())
     assert record is not None
     assert record.policy == Policy(("a", "b"), ("x", "y"), subject.limits, subject.budgets)
@@ -181,7 +197,7 @@ def test_tenants_are_named_by_the_manifest_where_it_does(
     provider: IdentityProvider, keys: SigningKeys
 ) -> None:
     told = rules(provider, tenant_claim="tid", tenants={"8f3e": "alice"})
-    tokens = Tokens(told, keys, lambda digests: None)
+    tokens = Tokens(told, keys, lambda digests: None, time.time)
     record = tokens.open(provider.token(tid="8f3e").encode())
     assert record is not None
     assert record.tenant == "alice"
@@ -208,7 +224,7 @@ async def test_new_keys_are_found_and_old_ones_forgotten(provider: IdentityProvi
     keys = make_keys(provider)
     await keys.start()
     forgotten: list[bytes] = []
-    tokens = Tokens(rules(provider), keys, forgotten.extend)
+    tokens = Tokens(rules(provider), keys, forgotten.extend, time.time)
     old = provider.token().encode()
     assert tokens.open(old)
     provider.kids = {"new": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
@@ -226,7 +242,7 @@ async def test_new_keys_are_found_and_old_ones_forgotten(provider: IdentityProvi
 async def test_a_provider_that_fails_leaves_the_known_keys(provider: IdentityProvider) -> None:
     keys = make_keys(provider)
     await keys.start()
-    tokens = Tokens(rules(provider), keys, lambda digests: None)
+    tokens = Tokens(rules(provider), keys, lambda digests: None, time.time)
     provider.broken = True
     await keys.refresh()
     assert not keys.health.up
@@ -243,7 +259,7 @@ async def test_unknown_keys_do_not_make_it_ask_at_any_rate(provider: IdentityPro
     keys = make_keys(provider, clock=time.monotonic)
     await keys.start()
     asked = provider.asked
-    tokens = Tokens(rules(provider), keys, lambda digests: None)
+    tokens = Tokens(rules(provider), keys, lambda digests: None, time.time)
     (loop,) = keys.loops()
     task = asyncio.ensure_future(loop)
     for number in range(50):
@@ -260,7 +276,7 @@ def test_no_more_tokens_are_remembered_than_there_is_room(
 ) -> None:
     monkeypatch.setattr("penstock.registry.sources.oidc.MAX_TOKENS", 3)
     forgotten: list[bytes] = []
-    tokens = Tokens(rules(provider), keys, forgotten.extend)
+    tokens = Tokens(rules(provider), keys, forgotten.extend, time.time)
     for number in range(5):
         assert tokens.open(provider.token(sub=f"s{number}").encode())
     assert len(forgotten) == 2

@@ -258,7 +258,7 @@ def test_sizes(changes: dict[str, object], check: str, verdict: Verdict, words: 
 
 
 RING = alarms.Alarm("bot-errors", "Invocation5XXErrors", "ALARM", "Threshold Crossed", True)
-WAKES = alarms.Alarm("bot-wake", alarms.WAKES, "OK", "", True)
+WAKES = alarms.Alarm("bot-wake", "NoCapacityInvocationFailures", "OK", "", True)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +267,7 @@ WAKES = alarms.Alarm("bot-wake", alarms.WAKES, "OK", "", True)
         ((), False, "alarms.ringing", OK),
         ((RING,), False, "alarms.ringing", WARNING),
         ((WAKES,), True, "alarms.wake", OK),
+        ((replace(WAKES, metric="HasBacklogWithoutCapacity"),), True, "alarms.wake", OK),
         ((replace(WAKES, state="ALARM"),), True, "alarms.ringing", OK),
         ((replace(WAKES, acts=False),), True, "alarms.wake", FAILED),
         ((RING,), True, "alarms.wake", FAILED),

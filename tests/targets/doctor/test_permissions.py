@@ -21,6 +21,7 @@ TRUST = {
          "Action": "sts:AssumeRole"}
     ],
 }  # fmt: skip
+WATCHES = ("cloudwatch:PutMetricData", "cloudwatch:DescribeAlarms")
 STRANGER = json.loads(json.dumps(TRUST).replace("sagemaker", "lambda"))
 
 
@@ -61,7 +62,7 @@ def execution(ours: Ours, arn: str, tmp_path: Any) -> dict[str, Finding]:
 
 
 def test_a_role_that_may_do_all(aws: Account, ours: Ours, tmp_path: Any) -> None:
-    arn = role(aws, "complete", allowing("s3:*", "ecr:*", "logs:*", "cloudwatch:PutMetricData"))
+    arn = role(aws, "complete", allowing("s3:*", "ecr:*", "logs:*", *WATCHES))
     found = execution(ours, arn, tmp_path)
     assert {each.verdict for each in found.values()} == {Verdict.OK}
     assert "complete" in found["permissions.execution"].evidence

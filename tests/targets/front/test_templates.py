@@ -5,11 +5,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tests.targets.sagemaker.cases import CASES, SECRET, emitted
+from tests.targets.sagemaker.cases import CASES, SECRET, emitted, manifest_of
 
 from penstock.targets.aws.fargate import STOP_S
 from penstock.targets.front.balancer import DRAIN_S
 from penstock.targets.sagemaker.handbook import upload_bytes
+from penstock.targets.sagemaker.stacks import Observed
+from penstock.wiring.cloud import emit_stacks
 
 FRONTS = [name for name, case in CASES.items() if "front" in case]
 GATEWAYS = [name for name in FRONTS if CASES[name]["front"]["kind"] == "gateway"]
@@ -124,6 +126,20 @@ def test_a_roll_out_that_goes_wrong_is_undone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
+def test_a_service_waits_until_the_load_balancer_leads_to_it(name: str) -> None:
+    """ECS refuses a service whose group of targets belongs to no load balancer yet."""
+    every: Any = emitted(name).main.template["Resources"]
+    for service in ("Gateway", "Ui"):
+        if service not in every:
+            continue
+        (place,) = every[service]["Properties"]["LoadBalancers"]
+        group = json.dumps(place["TargetGroupArn"])
+        awaited = [every[title]["Properties"] for title in every[service]["DependsOn"]]
+        actions = [each.get("DefaultActions") or each["Actions"] for each in awaited]
+        assert group in json.dumps(actions)
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
 def test_models_leave_the_gateway_ready_and_have_their_own_endpoint(name: str) -> None:
     told = settings(name)
     engines = {engine["name"]: engine["sagemaker"] for engine in told["engines"]}
@@ -205,14 +221,50 @@ def test_the_rest_api_streams_and_bounds_each_tenant_by_its_own_limits() -> None
 
 def test_private_subnets_without_nat_reach_every_service_that_is_used() -> None:
     made = resources("gateway-managed")
-    services = {
-        each["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}.")
-        for each in made.values()
-        if "ServiceName" in each and "VpcEndpointType" in each
-    }
-    assert services == {
+    assert reached(made) == {
         *("s3", "ecr.api", "ecr.dkr", "logs", "monitoring", "sagemaker.api"),
         *("sagemaker.runtime", "secretsmanager", "sts"),
     }
     assert "NatGateway" not in made
     assert "NatGateway" in resources("gateway")
+
+
+def test_a_key_that_seals_the_audit_is_reached_without_nat() -> None:
+    case = CASES["gateway-managed"] | {"audit": {"to": "s3://audit/x", "kms_key": "alias/audit"}}
+    stacks = emit_stacks(manifest_of(**case), Observed("us-east-1"))
+    every: Any = stacks.base.template["Resources"]
+    assert "kms" in reached({title: each["Properties"] for title, each in every.items()})
+
+
+def test_batches_lie_in_the_bucket_that_was_named_and_nowhere_else() -> None:
+    """The gateway may read and write below their prefix; without one there are no batches."""
+    told = {"batches": {"to": "s3://my-files/below", "at_once": 9}}
+    stacks = emit_stacks(manifest_of(**CASES["gateway-managed"], **told), Observed("us-east-1"))
+    (upload,) = [each for each in stacks.uploads if each.key.endswith("gateway.json")]
+    held = json.loads(upload_bytes(upload))["batches"]
+    assert (held["bucket"], held["at_once"]) == ("s3://my-files/below", 9)
+    every: Any = stacks.main.template["Resources"]
+    (policy,) = every["GatewayRole"]["Properties"]["Policies"]
+    mine = [
+        (each["Action"], arn)
+        for each in policy["PolicyDocument"]["Statement"]
+        for arn in each["Resource"]
+        if "my-files" in json.dumps(arn)
+    ]
+    below, whole = mine
+    assert set(below[0]) == {
+        *("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+    }
+    assert "my-files/below/*" in json.dumps(below[1])
+    assert whole[0] == ["s3:ListBucket"]
+    for name in FRONTS:
+        assert settings(name).get("batches") is None
+
+
+def reached(made: dict[str, Any]) -> set[str]:
+    """The services that a network's endpoints lead to."""
+    return {
+        each["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}.")
+        for each in made.values()
+        if "ServiceName" in each and "VpcEndpointType" in each
+    }

@@ -46,6 +46,11 @@ CASES: dict[str, dict[str, Any]] = {
         "target": {"instances": ["g5.12xlarge"]},
         "engine": {"tensor_parallel": 2, "extra_args": ["--seed", "7"]},
     },
+    "realtime-copies": {
+        "target": {"instances": ["g5.12xlarge"]},
+        "engine": {"tensor_parallel": 1, "max_sequences": 16},
+        "scale": {"min": 4, "max": 12, "queue_per_replica": 4},
+    },
     "realtime-lmi": {"engine": {"kind": "lmi", "max_sequences": 32}},
     "realtime-tgi": {
         "engine": {"kind": "tgi"},
@@ -69,6 +74,11 @@ CASES: dict[str, dict[str, Any]] = {
         "target": {"mode": "components"},
         "scale": ASLEEP,
         "adapters": ADAPTERS,
+    },
+    "components-many-gpus": {
+        "target": {"mode": "components", "instances": ["g5.12xlarge"]},
+        "engine": {"tensor_parallel": 1},
+        "scale": {"min": 3, "max": 9},
     },
     "components-domain": {"target": {"mode": "components", "domain": DOMAIN.id}},
     "components-folder": {

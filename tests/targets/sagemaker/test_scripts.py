@@ -8,18 +8,29 @@ from pathlib import Path
 import pytest
 from tests.targets.sagemaker.cases import CASES, DOMAIN, emitted
 
+from penstock.targets.aws.deployer_policy import deployer_policy
+from penstock.targets.aws.policy_parts import MOST_CHARACTERS, policy_parts
 from penstock.targets.sagemaker.handbook import Place, handbook
 
 AWS = """#!/usr/bin/env bash
 echo "aws $*" >> "$ASKED"
 case "$1 $2" in
   "cloudformation describe-stacks")
+    [ -n "$UNFINISHED" ] && { echo None; exit; }
     [[ "$*" =~ OutputKey==.([A-Za-z]+) ]] && echo "told-${BASH_REMATCH[1]}" ;;
   "ecr describe-images") exit "${MISSING:-254}" ;;
   "ecr get-login-password") echo secret ;;
   "codebuild start-build") echo build-1 ;;
   "codebuild batch-get-builds") echo "${BUILT:-SUCCEEDED}" ;;
-  "sagemaker describe-domain") echo "of-the-domain" ;;
+  "sagemaker describe-domain")
+    [[ "$*" =~ SecurityGroups ]] && echo "${GROUPS_OF:-of-the-domain}" || echo "of-the-domain" ;;
+  "sts get-caller-identity")
+    [[ "$*" =~ Account ]] && echo 123456789012 || echo arn:aws:iam::123456789012:user/me ;;
+  "iam create-role"|"iam update-assume-role-policy")
+    for each in "$@"; do [[ "$each" = file://* ]] && cat "${each#file://}" >> "$ASKED"; done ;;
+  "iam get-role"|"iam get-policy"|"iam get-open-id-connect-provider")
+    [[ "$*" =~ Role.Arn ]] && echo arn:aws:iam::123456789012:role/made || exit "${KNOWN:-254}" ;;
+  "iam list-policy-versions") echo v1 ;;
 esac
 true
 """
@@ -47,7 +58,8 @@ class Shell:
             env={**os.environ, "PATH": path, "ASKED": str(asked), **variables},
             cwd=self.folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return done.returncode, done.stderr, asked.read_text().splitlines()
+        told = asked.read_text().splitlines() if asked.exists() else []
+        return done.returncode, done.stderr, told
 
 
 def shell(folder: Path, name: str) -> Shell:
@@ -57,9 +69,10 @@ def shell(folder: Path, name: str) -> Shell:
         (folder / "bin" / program).write_text(text)
         (folder / "bin" / program).chmod(0o755)
     domain = DOMAIN.id if CASES[name].get("target", {}).get("domain") else None
-    for path, text in handbook(
-        Place("support-bot", "us-east-1", "rendered", domain), emitted(name)
-    ):
+    stacks = emitted(name)
+    policy = deployer_policy("support-bot", (stacks.base.template, stacks.main.template))
+    place = Place("support-bot", "us-east-1", "rendered", domain)
+    for path, text in handbook(place, stacks, policy_parts(policy)):
         file = folder / "rendered" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -139,6 +152,14 @@ def test_an_existing_domain_is_asked_first_and_for_both_stacks(tmp_path: Path) -
     assert domain < base
 
 
+def test_a_domain_without_security_groups_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    folder = shell(tmp_path, "realtime-domain")
+    code, told, asked = folder.run("deploy.sh", GROUPS_OF="None")
+    assert code != 0
+    assert "no security group" in told
+    assert not any("cloudformation deploy" in line for line in asked)
+
+
 def test_arguments_go_on_to_the_cli(tmp_path: Path) -> None:
     _, _, asked = shell(tmp_path, "gateway").run("deploy.sh", "--no-execute-changeset")
     deploys = [line for line in asked if "cloudformation deploy" in line]
@@ -156,3 +177,43 @@ def test_it_is_deleted_from_the_front_to_the_base(tmp_path: Path) -> None:
         "delete-stack --stack-name penstock-support-bot-base",
     )
     assert main < emptied < base
+
+
+def test_a_role_for_workflows_is_made_of_policies_that_fit(tmp_path: Path) -> None:
+    """The full front's policy is longer than one managed policy may be."""
+    folder = shell(tmp_path, "gateway-managed")
+    code, told, asked = folder.run("role.sh", "me/bot")
+    assert code == 0, told
+    policies = sorted((tmp_path / "rendered" / "iam").glob("deployer-*.json"))
+    assert len(policies) > 1
+    assert all(len("".join(each.read_text().split())) <= MOST_CHARACTERS for each in policies)
+    made = [line for line in asked if "iam create-policy " in line]
+    joined = [line for line in asked if "iam attach-role-policy" in line]
+    assert len(made) == len(joined) == len(policies)
+    trust = "\n".join(asked)
+    assert "repo:me/bot:environment:production" in trust
+    provider = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    assert f'"Federated": "{provider}"' in trust
+    assert any("create-open-id-connect-provider" in line for line in asked)
+
+
+def test_a_role_that_is_there_is_renewed(tmp_path: Path) -> None:
+    code, told, asked = shell(tmp_path, "realtime").run("role.sh", "me/bot", KNOWN="0")
+    assert code == 0, told
+    order(asked, "update-assume-role-policy", "delete-policy-version", "create-policy-version")
+    assert not any("iam create-" in line and "version" not in line for line in asked)
+
+
+def test_a_role_needs_to_know_whose_workflows_take_it(tmp_path: Path) -> None:
+    code, told, asked = shell(tmp_path, "realtime").run("role.sh")
+    assert code != 0
+    assert "OWNER/REPOSITORY" in told
+    assert asked == []
+
+
+def test_a_base_stack_that_was_never_finished_is_deleted(tmp_path: Path) -> None:
+    """It has no outputs, and so no bucket that could be emptied."""
+    code, told, asked = shell(tmp_path, "realtime").run("destroy.sh", UNFINISHED="1")
+    assert code == 0, told
+    assert "delete-stack --stack-name penstock-support-bot-base" in "\n".join(asked)
+    assert not any("s3 rm" in line for line in asked)

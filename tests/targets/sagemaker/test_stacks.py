@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,7 @@ from tests.targets.sagemaker.cases import ADAPTERS, CASES, DOMAIN, ROLE, emitted
 from penstock.ground.errors import UserError
 from penstock.manifest.checks import check
 from penstock.manifest.model import Manifest
+from penstock.targets.sagemaker.dialects import dialect_of
 from penstock.targets.sagemaker.handbook import upload_bytes
 from penstock.targets.sagemaker.stacks import Observed, emit
 
@@ -67,11 +69,74 @@ def test_adapters_lean_on_the_base_and_have_nothing_of_their_own() -> None:
         assert "BaseComponent" in adapter["DependsOn"]
 
 
+def outputs(name: str) -> dict[str, str]:
+    """The main stack's outputs as text, with names of its parameters in braces."""
+    every: Any = emitted(name).main.template["Outputs"]
+    told = {title: each["Value"] for title, each in every.items()}
+    return {t: v if isinstance(v, str) else next(iter(v.values())) for t, v in told.items()}
+
+
+def test_every_adapter_has_an_address() -> None:
+    told = outputs("components-adapters")
+    for component in told["InferenceComponents"].split(","):
+        place = f"/inference-components/{component}/openai/v1"
+        assert any(value.endswith(place) for name, value in told.items() if "OpenAI" in name)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "front" not in CASES[name]])
+def test_an_endpoint_can_be_asked_without_penstock(name: str) -> None:
+    """By the AWS CLI alone, in the dialect of its container."""
+    told = outputs(name)
+    if CASES[name].get("target", {}).get("mode") == "async":
+        line = told["CurlExample"]
+        assert {"QuestionsUrl", "AnswersUrl", "FailuresUrl"} <= set(told)
+        assert {"AnsweredTopicArn", "FailedTopicArn"} <= set(told)
+        words = shlex.split(line.partition("|")[0])[1]
+    else:
+        line = told["InvokeExample"]
+        words = shlex.split(line)[shlex.split(line).index("--body") + 1]
+    assert "aws sagemaker-runtime invoke-endpoint" in line
+    dialect = dialect_of(CASES[name].get("engine", {}).get("kind", "vllm"))
+    key = {"chat": "messages", "tgi": "inputs", "triton": "text_input"}[dialect]
+    assert key in json.loads(words)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("components")])
+def test_an_endpoint_begins_with_no_more_machines_than_its_scaling_may_start(name: str) -> None:
+    """SageMaker refuses it else."""
+    (config,) = resources(name, "::EndpointConfig").values()
+    (variant,) = config["Properties"]["ProductionVariants"]
+    bounds, begun = variant["ManagedInstanceScaling"], variant["InitialInstanceCount"]
+    assert bounds["MinInstanceCount"] <= begun <= bounds["MaxInstanceCount"]
+
+
+def test_machines_are_as_many_as_hold_the_copies() -> None:
+    (config,) = resources("components-many-gpus", "::EndpointConfig").values()
+    (variant,) = config["Properties"]["ProductionVariants"]
+    assert variant["InitialInstanceCount"] == 1  # three copies on the four GPUs of one
+    assert variant["ManagedInstanceScaling"]["MaxInstanceCount"] == 3
+    base = resources("components-many-gpus")["BaseComponent"]["Properties"]
+    assert base["RuntimeConfig"] == {"CopyCount": 3}
+
+
+def test_copies_that_share_a_machine_are_scaled_with_it() -> None:
+    """Four to twelve copies are one to three machines with four GPUs, not four to twelve."""
+    made = resources("realtime-copies")
+    (variant,) = made["EndpointConfig"]["Properties"]["ProductionVariants"]
+    assert variant["InitialInstanceCount"] == 1
+    target = made["ScalableTarget"]["Properties"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    policy = made["TrackingPolicy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    assert policy["TargetValue"] == 4 * (16 + 4)
+    environment = made["Model"]["Properties"]["PrimaryContainer"]["Environment"]
+    assert environment["SM_VLLM_DATA_PARALLEL_SIZE"] == "4"
+
+
 def test_a_sleeping_component_wakes_by_a_step() -> None:
     (alarm,) = [
         each["Properties"]
         for each in resources("components-asleep", "::Alarm").values()
-        if each["Properties"]["MetricName"] == "NoCapacityInvocationFailures"
+        if each["Properties"].get("MetricName") == "NoCapacityInvocationFailures"
     ]
     assert alarm["AlarmActions"] == [{"Ref": "WakingPolicy"}]
     assert alarm["Threshold"] == 1

@@ -2,20 +2,26 @@
 
 It lives in a task: it connects, lists the tools, lists them again when the server says that they
 changed, and connects again when it is lost. Until the server is reached its tools are missing;
-while it is away calls wait for a moment and then fail as tools fail. A call that is given up is
-cancelled at the server (`notifications/cancelled`, or its stream is closed): the SDK does that.
+while it is away calls wait for a moment and then fail as tools fail. It waits longer after each
+attempt that fails, until somebody calls: then it tries at once.
+
+A call that is given up is cancelled at the server (`notifications/cancelled`, or its stream is
+closed): the SDK does that. The list is asked for then, since a server may have stopped answering
+on a connection that stands: where the list does not come either, the connection is made anew.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from mcp import Client, MCPError
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.types import CallToolResult, RequestParamsMeta, ToolListChangedNotification
 from mcp.types import Tool as Described
-from mcp_types import CONNECTION_CLOSED
+from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
 from penstock.chat.call_context import CallContext, current_call
 from penstock.chat.ports import Tool
@@ -26,16 +32,29 @@ from penstock.chat.tools.mcp_tool import UNANNOUNCED, McpTool, complaint_of
 from penstock.chat.tools.mcp_transport import READ_S, Transport
 from penstock.ground.errors import ToolError
 
-_CONNECT_S = 10.0
-_RETRY_S = (0.2, 1.0, 5.0, 15.0)
 _BACK_SOON_S = 2.0
 _LIST_AGAIN_S = 300.0
-_CANCEL_AGAIN_S = 0.5
+_LISTENS_UNSEEN_S = 2.0
+_TELLING_S = 0.5
 _MAX_PAGES = 50
 _MAX_LISTED = 500
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a connection is waited for, in seconds; `retry_s` after each failure in turn."""
+
+    greeting_s: float = 60.0  # a process may fetch its program first
+    list_s: float = 10.0
+    ending_s: float = 15.0  # the SDK gives a process 2 s to end, 2 s more to be terminated
+    retry_s: tuple[float, ...] = (0.2, 1.0, 5.0, 15.0)
+    listen_again_s: float = 5.0
+
+
+_PATIENCE = Patience()
 
 
 class Page(Protocol):
@@ -52,13 +71,16 @@ P = TypeVar("P", bound=Page)
 class Link:
     """Keeps the connection; `tools` are what the server has now."""
 
-    def __init__(self, told: SourceSettings, transport: Transport) -> None:
-        self._told, self._transport = told, transport
+    def __init__(
+        self, told: SourceSettings, transport: Transport, patience: Patience = _PATIENCE
+    ) -> None:
+        self._told, self._transport, self._patience = told, transport, patience
         self._client: Client | None = None
         self._failures = 0
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
         self._lost = asyncio.Event()
+        self._wanted = asyncio.Event()
         self.tools: tuple[Tool, ...] = ()
         self.version = 0
 
@@ -69,14 +91,22 @@ class Link:
             try:
                 await asyncio.wait((living,))
             finally:
-                await _see_end(living)
+                await _see_end(living, self._patience.ending_s)
             error = None if living.cancelled() else living.exception()
             if error is not None:  # an SDK over strangers' servers: any may come
                 _log.warning("MCP server %s: %s", self._told.name, _said(error))
-            self._client = None
-            self._up.clear()
-            await asyncio.sleep(_RETRY_S[min(self._failures, len(_RETRY_S) - 1)])
+            await self._pause()
             self._failures += 1
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt, and no longer than the shortest once somebody calls."""
+        waits = self._patience.retry_s
+        await asyncio.sleep(waits[0])
+        more_s = waits[min(self._failures, len(waits) - 1)] - waits[0]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(more_s):
+                await self._wanted.wait()
+        self._wanted.clear()
 
     async def _live(self) -> None:
         self._changed.clear()
@@ -87,12 +117,13 @@ class Link:
             read_timeout_seconds=READ_S,
             cache=None,
         )
-        async with client:
+        async with AsyncExitStack() as connected:
+            async with asyncio.timeout(self._patience.greeting_s):
+                await connected.enter_async_context(client)
             # The SDK checks answers with Python's `re`, which a server's pattern can keep busy for
             # ever, and all the gateway with it. `McpTool` checks them, with work that is bounded.
             client.session.validate_tool_result = _checked_elsewhere  # type: ignore[method-assign]
-            async with asyncio.timeout(_CONNECT_S):
-                await self._list(client)
+            await self._list(client)
             self._client = client
             self._failures = 0
             self._up.set()
@@ -100,6 +131,7 @@ class Link:
             try:
                 await self._stay(client)
             finally:
+                self._lose(client)
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
 
@@ -109,21 +141,34 @@ class Link:
             if self._lost.is_set():
                 return
             self._changed.clear()
-            async with asyncio.timeout(_CONNECT_S):
-                await self._list(client)
+            await self._list(client)
 
     async def _listen(self, client: Client) -> None:
-        """Hear of changes as servers since 2026-07-28 tell them; older ones notify unasked."""
+        """Hear of changes as servers since 2026-07-28 tell them; older ones notify unasked.
+
+        What changed after the list and before the server listened is told by nobody, so the list
+        is asked for once more. A server may end its telling, and keep the connection.
+        """
         try:
-            async with client.listen(tools_list_changed=True) as events:
-                async for _ in events:
-                    self._changed.set()
+            while True:
+                if not await self._hear(client):
+                    return
+                await asyncio.sleep(self._patience.listen_again_s)
         except ListenNotSupportedError:
-            return
+            await asyncio.sleep(_LISTENS_UNSEEN_S)
+            self._changed.set()
         except (MCPError, TimeoutError) as error:
             _log.debug("MCP server %s tells of no changes: %s", self._told.name, error)
         except SubscriptionLost:
             self._lost.set()
+
+    async def _hear(self, client: Client) -> bool:
+        """Hear of changes until the server ends it; returns whether it told of them at all."""
+        async with client.listen(tools_list_changed=True) as events:
+            self._changed.set()
+            async for _ in events:
+                self._changed.set()
+            return bool(events.honored.tools_list_changed)
 
     async def _wait(self) -> None:
         """Wait until the list has changed, the connection is lost, or it is time to look."""
@@ -142,7 +187,8 @@ class Link:
             self._lost.set()  # a ValueError is a line that is no message: many servers print
 
     async def _list(self, client: Client) -> None:
-        pages = await all_pages(lambda cursor: client.list_tools(cursor=cursor))
+        async with asyncio.timeout(self._patience.list_s):
+            pages = await all_pages(lambda cursor: client.list_tools(cursor=cursor))
         found = [each for page in pages for each in page.tools][:_MAX_LISTED]
         wanted = [each for each in found if not self._told.only or each.name in self._told.only]
         tools: list[Tool] = list(self._usable(wanted))
@@ -187,6 +233,8 @@ class Link:
 
     async def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """Do `work` with the connection, for which it waits a moment; raises `ToolError`."""
+        if not self._up.is_set():
+            self._wanted.set()
         try:
             async with asyncio.timeout(_BACK_SOON_S):
                 await self._up.wait()
@@ -197,12 +245,17 @@ class Link:
             raise ToolError("the service cannot be reached now", transient=True)
         try:
             return await self._while_connected(work(client))
+        except asyncio.CancelledError:
+            self._changed.set()  # does it answer at all?
+            raise
         except MCPError as error:
             if error.error.code == CONNECTION_CLOSED or "Session terminated" in str(error):
                 self._lose(client)
                 raise ToolError(
                     "the connection to the service was lost", transient=True
                 ) from error
+            if error.error.code == REQUEST_TIMEOUT:
+                self._changed.set()
             raise ToolError(f"the service refused: {error.error.message[:500]}") from error
         except (ValueError, RuntimeError) as error:
             raise ToolError(UNANNOUNCED) from error  # the SDK holds answers to the protocol
@@ -226,7 +279,8 @@ class Link:
             lost.cancel()
             if not doing.done():
                 doing.cancel()
-                await asyncio.wait((doing,), timeout=_CANCEL_AGAIN_S)
+                doing.add_done_callback(_heard)
+                await asyncio.wait((doing,), timeout=_TELLING_S)
 
     def _lose(self, client: Client) -> None:
         if client is not self._client:
@@ -236,11 +290,21 @@ class Link:
         self._lost.set()
 
 
-async def _see_end(task: "asyncio.Task[None]") -> None:
-    """End a task in which the SDK may swallow a cancellation that comes with something else."""
+async def _see_end(task: "asyncio.Task[None]", patience_s: float) -> None:
+    """End a task in which the SDK may swallow a cancellation that comes with something else.
+
+    The second one comes late: it would break off the SDK's end of a process, and leave that alive.
+    """
+    task.add_done_callback(_heard)
     while not task.done():
         task.cancel()
-        await asyncio.wait((task,), timeout=_CANCEL_AGAIN_S)
+        await asyncio.wait((task,), timeout=patience_s)
+
+
+def _heard(task: "asyncio.Task[object]") -> None:
+    """Take note of an error with which something was ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def all_pages(ask: Callable[[str | None], Awaitable[P]]) -> list[P]:

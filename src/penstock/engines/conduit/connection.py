@@ -13,8 +13,9 @@ from penstock.ground.errors import EngineDied, EngineError
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time; the pool decides when it is free again."""
 
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
+    def __init__(self, engine: str, open_ones: "set[Connection]") -> None:
+        """It is among `open_ones` from its first moment to its last."""
+        self._engine, self._open_ones = engine, open_ones
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._head = HeadReader()
@@ -30,6 +31,7 @@ class Connection(asyncio.Protocol):
         """asyncio: the socket is connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self.alive = True
+        self._open_ones.add(self)
 
     def send(self, request: bytes, exchange: "Exchange") -> None:
         """Write `request` (head and body) and let `exchange` receive the response."""
@@ -116,6 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the socket is gone."""
         self.alive = False
+        self._open_ones.discard(self)
         exchange = self._exchange
         if exchange is None:
             return
@@ -146,12 +149,15 @@ class Connection(asyncio.Protocol):
 
 
 class Exchange:
-    """One request on its way; the pool's handle for cancel and back-pressure."""
+    """One request on its way; the pool's handle for cancel and back-pressure.
 
-    __slots__ = ("answered", "connection", "finished", "on_finished", "request", "sink")
+    `weight` is what it adds to the engine's work while it is out.
+    """
 
-    def __init__(self, request: bytes, sink: Sink) -> None:
-        self.request, self.sink = request, sink
+    __slots__ = ("answered", "connection", "finished", "on_finished", "request", "sink", "weight")
+
+    def __init__(self, request: bytes, sink: Sink, weight: int) -> None:
+        self.request, self.sink, self.weight = request, sink, weight
         self.connection: Connection | None = None
         self.answered = False
         self.finished = False

@@ -157,7 +157,8 @@ def _broken(data: bytes) -> EngineDied:
 
 def begins_chunk(run: bytes, at: int) -> bool:
     """Whether a chunk of a framed run begins at `at`, by the look of it."""
-    return run[at : run.find(b"\r\n", at)] in _SIZES
+    end = run.find(b"\r\n", at)
+    return run[at:end] in _SIZES
 
 
 def unframe(framed: bytes) -> bytes:

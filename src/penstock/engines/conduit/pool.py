@@ -41,8 +41,10 @@ class Pool:
         self._authority = parts.netloc.rpartition("@")[2]
         self.use_headers(headers or {})
         self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()  # the idle ones and those that are out
         self._connecting: set[asyncio.Task[None]] = set()
         self.outstanding = 0
+        """Requests that are out; what `get` fetches is no work of the engine."""
 
     def use_headers(self, headers: Mapping[str, str]) -> None:
         """Send these with every request from now on, in place of those before."""
@@ -68,14 +70,15 @@ class Pool:
             more,
             body,
         )
-        return self._start(Exchange(request, sink))
+        self.outstanding += 1
+        return self._start(Exchange(request, sink, 1))
 
     def get(self, path: bytes, sink: Sink) -> Exchange:
-        """Fetch `path`; the response goes to `sink`."""
-        return self._start(Exchange(b"GET %b%b%b\r\n" % (self._base, path, self._head_end), sink))
+        """Fetch `path`; the response goes to `sink`. It is no work, so it is not `outstanding`."""
+        request = b"GET %b%b%b\r\n" % (self._base, path, self._head_end)
+        return self._start(Exchange(request, sink, 0))
 
     def _start(self, exchange: Exchange) -> Exchange:
-        self.outstanding += 1
         exchange.on_finished = self._on_finished
         while self._idle:
             connection = self._idle.pop()
@@ -96,7 +99,10 @@ class Pool:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self.name), self._host, self._port, ssl=self._tls
+                    lambda: Connection(self.name, self._open),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
                 )
         except (OSError, TimeoutError, ValueError) as error:  # ValueError: not a host's name
             why = str(error) or "no answer to the connection attempt"
@@ -120,7 +126,7 @@ class Pool:
             exchange.connection = None
             self._connect(exchange)
             return
-        self.outstanding -= 1
+        self.outstanding -= exchange.weight
         if connection is not None:
             self._keep(connection)
         sink = exchange.release()
@@ -140,17 +146,21 @@ class Pool:
         """The client has left: close the connection so that the engine stops computing."""
         if exchange.finished:
             return
-        self.outstanding -= 1
+        self.outstanding -= exchange.weight
         connection = exchange.connection
         exchange.release()
         if connection is not None:
             connection.abort()
 
     async def close(self) -> None:
-        """Close every idle connection and stop connecting."""
+        """Close every connection, also one whose answer is still to come, and stop connecting.
+
+        Nobody is told of answers that do not come any more: who closes waits for none.
+        """
         for task in self._connecting:
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
-        while self._idle:
-            self._idle.pop().abort()
+        for connection in tuple(self._open):
+            connection.abort()
+        self._idle.clear()
         await asyncio.sleep(0)  # asyncio closes an aborted socket one turn of its loop later

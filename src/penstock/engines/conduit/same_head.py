@@ -28,7 +28,8 @@ class SameHead:
         self._before, self._after = head, b""
         if found is not None:
             self.length = int(found[1])
-            self._before, self._after = head[: found.start(1)], head[found.end(1) :]
+            begin, end = found.span(1)
+            self._before, self._after = head[:begin], head[end:]
 
     def end_in(self, data: bytes) -> int:
         """Return where this head ends at the beginning of `data`, and note its `length`.

@@ -8,7 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from penstock.ground.errors import CloudError
 
-_SERVING = frozenset(("InService", "Updating", "SystemUpdating", "RollingBack"))
+SERVING = frozenset(("InService", "Updating", "SystemUpdating", "RollingBack"))
+"""How endpoints and components are called that answer: while they are changed or scaled, too."""
 _PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
 
 
@@ -48,7 +49,7 @@ def state_of(client: Client, endpoint: str, component: str | None) -> State:
     try:
         found = client.describe_endpoint(EndpointName=endpoint)
         status = found["EndpointStatus"]
-        if status in _SERVING and component is not None:
+        if status in SERVING and component is not None:
             found = client.describe_inference_component(InferenceComponentName=component)
             status = found["InferenceComponentStatus"]
             endpoint = component
@@ -60,7 +61,7 @@ def state_of(client: Client, endpoint: str, component: str | None) -> State:
     except BotoCoreError as error:
         raise CloudError(f"{endpoint} cannot be looked at", why=str(error)) from error
     why = found.get("FailureReason", "")
-    return State(status in _SERVING, f"{endpoint} is {status}{': ' if why else ''}{why}")
+    return State(status in SERVING, f"{endpoint} is {status}{': ' if why else ''}{why}")
 
 
 def ask_for_a_copy(client: Client, component: str) -> bool:

@@ -20,7 +20,8 @@ from penstock.ground.clock import Clock
 from penstock.ground.errors import PenstockError
 from penstock.registry.audit import records, spool
 from penstock.registry.audit.book import Book, Rules
-from penstock.registry.audit.chain import At, ChainWriter, find_tail, orphans
+from penstock.registry.audit.chain import ChainWriter, find_tail, orphans
+from penstock.registry.audit.links import At
 from penstock.registry.audit.records import AuditEntry, Begun, Contents, entry_of
 from penstock.registry.audit.sealing import KeyWrapper
 from penstock.registry.audit.spool import BEGIN, END, WHOLE, Record, Spool
@@ -102,7 +103,8 @@ class Archivist:
             self._failing = True
             return min(_MOST_BACKOFF_S, max(_EVERY_S, backoff_s) * (1.5 + random.random()))  # noqa: S311
         except Exception:
-            # A defect must not end the only thread that archives.
+            # A defect must not end the only thread that archives; what it had is in the spool
+            # still, and where that is full, requests are refused.
             log.exception("the audit could not be written")
             self.failures += 1
             return _MOST_BACKOFF_S

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.ground.clock import Clock
-from penstock.registry.audit.chain import At, ChainWriter, find_tail, orphans
+from penstock.registry.audit.chain import ChainWriter, find_tail, orphans
+from penstock.registry.audit.links import At
 from penstock.registry.audit.sealing import KeyWrapper
 
 
@@ -63,9 +64,16 @@ class Book:
         Raises:
             OSError: none is.
         """
-        chain = self._writer()
-        chain.write(entries)
-        chain.write_head()
+        self.append(entries)
+        self.tell()
+
+    def append(self, entries: Sequence[tuple[At, bytes]]) -> None:
+        """Do as `write`, where more is to come before the chain's head must `tell` of them."""
+        self._writer().write(entries)
+
+    def tell(self) -> None:
+        """Let the chain's head tell of all that was written; that replaces a file."""
+        self._writer().write_head()
 
     def tend(self) -> None:
         """Do what is due: see to the disk, begin the next segment."""

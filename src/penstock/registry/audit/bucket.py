@@ -2,13 +2,11 @@
 
 import datetime
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from penstock.ground.errors import StoreUnavailable, UserError
+from penstock.registry.s3_place import place_at, unavailable
 
 Lock = Literal["none", "governance", "compliance"]
 _DAY_S = 86_400
@@ -23,16 +21,8 @@ class Bucket:
         Raises:
             UserError: this is no such address.
         """
-        scheme, _, rest = url.partition("://")
-        self.bucket, _, prefix = rest.partition("/")
-        if scheme != "s3" or not self.bucket:
-            raise UserError(f"{url} is no address in S3", fix="Write s3://BUCKET/PREFIX.")
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.bucket, self._prefix, self._client = place_at(url)
         self._lock, self._lock_days = lock, lock_days
-        timeouts = Config(
-            connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3}
-        )
-        self._client: Any = boto3.client("s3", config=timeouts)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object; when this returns it is there.
@@ -57,7 +47,7 @@ class Bucket:
                 **more,
             )
         except (BotoCoreError, ClientError) as error:
-            raise self._unavailable(error) from None
+            raise unavailable(self.bucket, error) from None
 
     def names(self) -> Iterator[str]:
         """Yield what there is.
@@ -71,7 +61,7 @@ class Bucket:
                 for each in page.get("Contents", ()):
                     yield each["Key"][len(self._prefix) :]
         except (BotoCoreError, ClientError) as error:
-            raise self._unavailable(error) from None
+            raise unavailable(self.bucket, error) from None
 
     def get(self, name: str) -> bytes:
         """Return an object.
@@ -83,8 +73,5 @@ class Bucket:
             answer = self._client.get_object(Bucket=self.bucket, Key=self._prefix + name)
             data: bytes = answer["Body"].read()
         except (BotoCoreError, ClientError) as error:
-            raise self._unavailable(error) from None
+            raise unavailable(self.bucket, error) from None
         return data
-
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(f"s3://{self.bucket} cannot be used", why=str(error))

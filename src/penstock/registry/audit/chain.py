@@ -13,7 +13,6 @@ newest segment would not be missed. It is written after the lines, so lines may 
 A new chain names the heads of the chains it found (`parents`), so that none can vanish whole.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +20,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from penstock.registry.audit.links import At, hash_of, link
 from penstock.registry.audit.sealing import KeyWrapper, Seal
 
 START = "0" * 64
 """Stands for the line before the first."""
 HEAD = "head.json"
 OPEN, CLOSED, HEADED = ".open", ".jsonl", ".head"
-At = tuple[int, int, int]
-"""Pass (1: ends, 2: what died), file and offset of the spool."""
 NOWHERE: At = (0, 0, 0)
 
 
@@ -64,11 +62,6 @@ class Tail(NamedTuple):
     hash: str
     segment: int
     at: At
-
-
-def hash_of(line: bytes) -> str:
-    """Return the hash of a line, without its end."""
-    return hashlib.sha256(line).hexdigest()
 
 
 def head_bytes(head: Head) -> bytes:
@@ -136,10 +129,14 @@ class ChainWriter:
         """
         before = self.n, self._hash
         seal = self._seal
-        lines = [self._plain(*each) for each in entries] if seal is None else [
-            self._line(at=at, box=seal.seal(self.n + 1, self._hash, entry))
-            for at, entry in entries
-        ]  # fmt: skip
+        if seal is None:
+            lines, self._hash = link(self.n, self._hash, entries)
+            self.n += len(lines)
+        else:
+            lines = [
+                self._line(at=at, box=seal.seal(self.n + 1, self._hash, entry))
+                for at, entry in entries
+            ]
         try:
             self._write(lines)
         except OSError:
@@ -148,14 +145,6 @@ class ChainWriter:
             raise
         self.at = entries[-1][0]
         self.entries += len(entries)
-
-    def _plain(self, at: At, entry: bytes) -> bytes:
-        """Return what `_line` would, in a third of the time."""
-        self.n += 1
-        before = self.n, self._hash.encode(), *at
-        line = b'{"n":%d,"prev":"%b","at":[%d,%d,%d],"entry":%b}' % (*before, entry)
-        self._hash = hash_of(line)
-        return line
 
     def _line(self, **fields: Any) -> bytes:
         self.n += 1

@@ -11,12 +11,14 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from penstock.ground.clock import Clock
 from penstock.registry.audit.book import Book
-from penstock.registry.audit.chain import At, ChainWriter, find_tail, orphans
+from penstock.registry.audit.chain import ChainWriter, find_tail, orphans
+from penstock.registry.audit.links import At
 from penstock.registry.audit.records import AuditEntry
 from penstock.registry.audit.sealing import KeyWrapper
 from penstock.registry.slots import WAYS, Kept
@@ -25,6 +27,7 @@ SUFFIX = "-requests"
 """What the chain's name has behind its gateway's."""
 _ENDED, _DIED = 1, 2
 _ONE_CALL = 500
+_encode: Final = msgspec.json.Encoder().encode
 
 log = logging.getLogger("penstock.audit")
 
@@ -55,8 +58,10 @@ class Minutes:
         ]
         for start in range(0, len(lines), _ONE_CALL):
             part = lines[start : start + _ONE_CALL]
-            self._book.write(part)
+            self._book.append(part)
             self.entries += len(part)
+        if lines:
+            self._book.tell()
 
     def tend(self) -> None:
         """Do what is due; raises as `write` does."""
@@ -107,24 +112,29 @@ def _once(left: Iterable[Kept]) -> Iterable[Kept]:
 
 
 def _line_of(kept: Kept) -> bytes:
-    entry = kept.entry
+    told: tuple[Any, ...] = kept.entry  # taken apart at once: an attribute costs as much as ten
+    (
+        request_id, admitted_s, tenant, key_id, model, adapter, engine, outcome,
+        prompt, cached, completion, estimated, cost, _, total_ms, _, _, note,
+    ) = told  # fmt: skip
     line = AuditEntry(
-        entry.admitted_s,
+        admitted_s,
         "request",
-        entry.request_id,
-        entry.tenant,
-        entry.key_id,
-        entry.model,
-        entry.adapter,
-        entry.engine,
+        request_id,
+        tenant,
+        key_id,
+        model,
+        adapter,
+        engine,
         WAYS[kept.way - 1],
-        entry.outcome,
+        outcome,
         0,
-        entry.prompt_tokens,
-        entry.cached_tokens,
-        entry.completion_tokens,
-        entry.estimated,
-        entry.cost_nano_usd,
-        round(entry.total_ms / 1000, 6),
+        prompt,
+        cached,
+        completion,
+        estimated,
+        cost,
+        int(total_ms * 1000 + 0.5) / 1_000_000,  # `round` makes a text of it, and reads that
+        note=note,
     )
-    return msgspec.json.encode(line)
+    return _encode(line)

@@ -1,5 +1,6 @@
 """Chains as they lie somewhere, read line by line."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -7,7 +8,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from penstock.ground.errors import UserError
-from penstock.registry.audit.chain import CLOSED, HEAD, OPEN, Head, Line, hash_of
+from penstock.registry.audit.chain import CLOSED, HEAD, OPEN, Head, Line
+from penstock.registry.audit.links import hash_of
 from penstock.registry.audit.sealing import KeyWrapper, Seal
 
 
@@ -39,12 +41,16 @@ class Folder:
         return [str(path.relative_to(self._folder)) for path in self._folder.glob("*/*")]
 
     def get(self, name: str) -> bytes:
-        """Place: one file; a segment may have ended since it was named."""
+        """Place: one file; a segment may have ended since it was named.
+
+        Or it is gone: its writer died before the first line, or it was shipped. Then it has no
+        lines, as if it had not been named: what is missing shows in what comes after it.
+        """
         path = self._folder / name
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return path.with_suffix(CLOSED).read_bytes()
+        for each in (path, path.with_suffix(CLOSED)):
+            with contextlib.suppress(FileNotFoundError):
+                return each.read_bytes()
+        return b""
 
 
 class Found(NamedTuple):

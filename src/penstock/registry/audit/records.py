@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.registry.entries import OUTCOMES
-from penstock.registry.slots import End
+from penstock.registry.entries import OUTCOMES, End
 
 _BEGIN = struct.Struct("<dHH")
 _END = struct.Struct("<dBBIIIQfBHHH")
@@ -16,7 +15,8 @@ _END = struct.Struct("<dBBIIIQfBHHH")
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the audit: a request, a tool called for one, or what an administrator did.
 
-    Times are Unix seconds. `prompt` and `answer` are there as the manifest says, redacted; `cut`
+    Times are Unix seconds. `note` is the ledger's: of a refused request why, else what routing or
+    the cache did. `prompt` and `answer` are there as the manifest says, redacted; `cut`
     names those of them that are not whole. A call of `tool` bears `<request id>/<n>`. Of an
     administrator's action, `key_id` is the admin key, `action` what was done, `target` to what,
     `details` with which fields.
@@ -43,6 +43,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     tool: str = ""
     action: str = ""
     target: str = ""
+    note: str = ""
     details: object = None
     prompt: object = None
     answer: object = None
@@ -62,7 +63,8 @@ class Begun(NamedTuple):
 class Ended(NamedTuple):
     """A request as it ended; `wire` is what its client was sent, if that is kept.
 
-    `route` is `model \\0 adapter` that answered, which need not be what was asked first.
+    `route` is `model \\0 adapter` that answered, which need not be what was asked first, and then
+    perhaps `\\0 note`.
     """
 
     time_s: float
@@ -84,7 +86,7 @@ def pack_ended(
 ) -> bytes:
     """Return the payload that `read_ended` reads; `names`: request id, engine, route."""
     one, two, three = names
-    head = _END.pack(time_s, *end, is_cut, len(one), len(two), len(three))
+    head = _END.pack(time_s, *end.fields(), is_cut, len(one), len(two), len(three))
     return b"%b%b%b%b%b" % (head, one, two, three, wire)
 
 
@@ -122,9 +124,9 @@ class Contents(NamedTuple):
 
 def entry_of(begun: Begun, ended: Ended | None, contents: Contents) -> AuditEntry:
     """Return the line of one request; without an end, its gateway died."""
-    identity = begun.identity.split(b"\0")[:5]
+    identity, noted = begun.identity.split(b"\0")[:5], b""
     if ended is not None and ended.route:
-        identity[3:] = ended.route.split(b"\0")[:2]
+        *identity[3:], noted = (*ended.route.split(b"\0", 2), b"", b"")[:3]
     names = [name.decode(errors="replace") for name in identity]
     request_id, tenant, key_id, model, adapter = (*names, "", "", "", "")[:5]
     cut: list[str] = []
@@ -154,6 +156,7 @@ def entry_of(begun: Begun, ended: Ended | None, contents: Contents) -> AuditEntr
         cost_nano_usd=end.cost,
         seconds=round(end.total_ms / 1000, 6),
         client=begun.client.decode(errors="replace"),
+        note=noted.decode(errors="ignore"),
         prompt=prompt,
         answer=answer,
         cut=tuple(cut),

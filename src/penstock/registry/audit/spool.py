@@ -17,13 +17,13 @@ import fcntl
 import mmap
 import os
 import struct
-import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from penstock.ground.errors import MachineError, StoreUnavailable
+from penstock.registry.room import allocate
 
 BEGIN, END, WHOLE = 1, 2, 3
 """A request begins; it ends; something that is complete in itself."""
@@ -61,7 +61,7 @@ class SpoolFile:
         draft = folder / f".{number:08}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            _allocate(descriptor, size)
+            allocate(descriptor, size)
             self.map = mmap.mmap(descriptor, size)
         except BaseException:
             draft.unlink()
@@ -209,13 +209,6 @@ class Spool:
                 file.drop()
         clear(self.folder)
         os.close(self._lock)
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    if sys.platform == "darwin":
-        os.pwrite(descriptor, bytes(size), 0)
-    else:
-        os.posix_fallocate(descriptor, 0, size)
 
 
 def take_lock(folder: Path, *, wait: bool = True) -> int:

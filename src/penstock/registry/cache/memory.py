@@ -14,9 +14,10 @@ _OVERHEAD = 512
 class MemoryStore:
     """Satisfies `AnswerStore`; bounded in entries and bytes."""
 
-    def __init__(self, max_entries: int, max_bytes: int, *, wall: Clock) -> None:
-        self._max_entries, self._max_bytes, self._wall = max_entries, max_bytes, wall
-        self._answers: OrderedDict[bytes, Stored] = OrderedDict()
+    def __init__(self, max_entries: int, max_bytes: int, *, clock: Clock) -> None:
+        self._max_entries, self._max_bytes, self._clock = max_entries, max_bytes, clock
+        self._answers: OrderedDict[bytes, tuple[float, Stored]] = OrderedDict()
+        """With when each ends, by the clock."""
         self.size_bytes = 0
         self.evicted = 0
 
@@ -25,10 +26,10 @@ class MemoryStore:
 
     def find(self, key: bytes) -> Stored | None:
         """Return what is kept under `key`; see `AnswerStore.get`."""
-        stored = self._answers.get(key)
+        ends_s, stored = self._answers.get(key, (0.0, None))
         if stored is None:
             return None
-        if self._wall() >= stored.ends_s:
+        if self._clock() >= ends_s:
             self._drop(key)
             return None
         self._answers.move_to_end(key)
@@ -41,14 +42,14 @@ class MemoryStore:
             return
         if key in self._answers:
             self._drop(key)
-        self._answers[key] = stored
+        self._answers[key] = self._clock() + stored.lasts_s, stored
         self.size_bytes += size
         while len(self._answers) > self._max_entries or self.size_bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
             self.evicted += 1
 
     def _drop(self, key: bytes) -> None:
-        self.size_bytes -= _size_of(self._answers.pop(key))
+        self.size_bytes -= _size_of(self._answers.pop(key)[1])
 
     async def get(self, key: bytes) -> Stored | None:
         """AnswerStore: look."""

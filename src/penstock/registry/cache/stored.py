@@ -11,7 +11,8 @@ from penstock.ground.metrics import Metric
 class Stored(msgspec.Struct, frozen=True, array_like=True):
     """A whole answer: `body` is its plain JSON, from which a stream is made where one is asked.
 
-    `stored_s` and `ends_s` are Unix times; the tokens are what the engine counted.
+    `stored_s` and `ends_s` are Unix times of who keeps it: how long it lives is their difference,
+    which a store measures for itself. The tokens are what the engine counted.
     """
 
     stored_s: float
@@ -19,6 +20,11 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     prompt_tokens: int
     completion_tokens: int
     body: bytes
+
+    @property
+    def lasts_s(self) -> float:
+        """How long it may be given out, seconds."""
+        return self.ends_s - self.stored_s
 
 
 class AnswerStore(Protocol):

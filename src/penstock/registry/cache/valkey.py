@@ -2,8 +2,9 @@
 
 What the server holds can be opened only by who has both the cache's key and the whole question,
 tenant and all: the name of an answer and the key that seals it (AES-256-GCM) are both made of the
-question's HMAC, in two ways that do not lead to each other. While the server is away every look
-is a miss, and for a second after a failure it is not even asked.
+question's HMAC, in two ways that do not lead to each other. The server alone says when an answer
+ends, for the clocks of gateways differ. While it is away every look is a miss, and for a second
+after a failure it is not even asked.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from penstock.ground.clock import Clock
 from penstock.ground.errors import UserError
 from penstock.ground.metrics import Metric
 from penstock.registry.cache.stored import Stored
+from penstock.registry.valkey_troubles import let_go_of_replica, reason_of
 
 _TIMEOUT_S, _REST_S = 0.25, 1.0
 _CONNECTIONS = 32
@@ -37,7 +39,7 @@ log = logging.getLogger("penstock.gateway")
 class ValkeyStore:
     """Satisfies `AnswerStore`. How much is kept is for the server's `maxmemory` to say."""
 
-    def __init__(self, url: str, space: str, *, clock: Clock, wall: Clock) -> None:
+    def __init__(self, url: str, space: str, *, clock: Clock) -> None:
         """`space` keeps the answers of several stacks on one server apart.
 
         Raises:
@@ -58,7 +60,7 @@ class ValkeyStore:
                 fix="Write redis://HOST:6379, or rediss:// for TLS",
             ) from None
         self._prefix = f"penstock:{space}:answer:"
-        self._clock, self._wall = clock, wall
+        self._clock = clock
         self._rests_until_s = 0.0
         self.failures = 0
 
@@ -74,14 +76,13 @@ class ValkeyStore:
         if not isinstance(data, bytes):
             return None
         try:
-            stored = _read(_cipher(key).decrypt(data[:_NONCE], data[_NONCE:], None))
+            return _read(_cipher(key).decrypt(data[:_NONCE], data[_NONCE:], None))
         except (InvalidTag, ValueError, msgspec.DecodeError):
             return None
-        return stored if self._wall() < stored.ends_s else None
 
     async def put(self, key: bytes, stored: Stored) -> None:
         """AnswerStore: keep, as long as the answer says."""
-        left_ms = int((stored.ends_s - self._wall()) * 1000)
+        left_ms = int(stored.lasts_s * 1000)
         if left_ms <= 0 or self._clock() < self._rests_until_s:
             return
         nonce = os.urandom(_NONCE)
@@ -89,6 +90,7 @@ class ValkeyStore:
         try:
             await self._client.set(self._name(key), data, px=left_ms)
         except (RedisError, OSError) as error:
+            await let_go_of_replica(self._client, error)
             self._failed(error)
 
     def levels(self) -> tuple[tuple[Metric, float], ...]:
@@ -104,8 +106,7 @@ class ValkeyStore:
 
     def _failed(self, error: Exception) -> None:
         if not self.failures or self._clock() > self._rests_until_s + _REST_S:
-            # The driver's message may hold the address: only its kind is told.
-            log.warning("the shared cache cannot be used: %s", type(error).__name__)
+            log.warning("the shared cache cannot be used: %s", reason_of(error))
         self.failures += 1
         self._rests_until_s = self._clock() + _REST_S
 

@@ -107,7 +107,8 @@ class Counters:
                 else:
                     await self.serve()
             except Exception:
-                # A defect must not end the only task that speaks with the server.
+                # A defect must not end the only task that speaks with the server; those who
+                # wait for it look for themselves again.
                 log.exception("the counters failed")
                 self._release()
                 await asyncio.sleep(_BEAT_ALONE_S)

@@ -9,7 +9,8 @@ class Bucket:
     """A token bucket with a daily ceiling: the two limits every tenant has.
 
     `rate` tokens a second flow in until `burst` are there; each request takes one. The day is
-    counted in UTC by `wall` (seconds since the epoch), the flow by `clock`.
+    counted in UTC by `wall` (seconds since the epoch), the flow by `clock`. A clock that is set
+    back to the day before does not begin it anew.
     """
 
     __slots__ = (
@@ -48,7 +49,8 @@ class Bucket:
         wall_s = self._wall()
         day = int(wall_s // DAY_S)
         if day != self._day:
-            self._day, self._today = day, 0
+            self._today = 0 if day > self._day else self._today
+            self._day = day
         if self._today >= self.per_day:
             return (day + 1) * DAY_S - wall_s
         self._level -= 1.0

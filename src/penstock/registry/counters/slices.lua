@@ -9,6 +9,8 @@
 -- nobody holds, requests left in the day that nobody holds, and the seconds to wait for what is
 -- missing. Fields of a limit: "" has level, time of that, day, used that day; a replica has what
 -- it holds, when its lease ends, the exchange's number, and what was granted in that.
+-- Where this server's clock was set back, or another server with a slower one took over, no lease
+-- ends later than one that begins now, and a day that was begun is not begun again.
 local time = redis.call("TIME")
 local second = tonumber(time[1])
 local now = second * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -17,6 +19,7 @@ local replica, lease, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 redis.call("ZADD", KEYS[1], now + lease, replica)
 redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", now)
+redis.call("ZREMRANGEBYSCORE", KEYS[1], now + 2 * lease, "+inf")
 redis.call("PEXPIRE", KEYS[1], lease * 2)
 local answer = { redis.call("ZCARD", KEYS[1]), today }
 
@@ -50,6 +53,10 @@ for index = 2, #KEYS do
       mine = values
     else
       others = others + values[1]
+      if values[2] > now + 2 * lease then
+        local kept = string.format("%.0f %.0f %.0f %.0f", values[1], now + lease, values[3], values[4])
+        redis.call("HSET", key, name, kept)
+      end
     end
   end
   if state == nil then
@@ -86,9 +93,8 @@ for index = 2, #KEYS do
     level = level + rate * math.max(0, now - state[2]) / 1000
     level = math.min(level, capacity - others - base)
     level = level + back
-    if day ~= today then
-      day, used = today, 0
-    end
+    if today > day then used = 0 end
+    day = today
     local heard = tonumber(ARGV[at + 12])
     if mine == nil and heard >= 0 and tonumber(ARGV[at + 13]) == today then
       used = math.max(used, per_day - heard - others - base)

@@ -124,6 +124,7 @@ class Slice:
         "_day",
         "_debt",
         "_dry_s",
+        "_heard_s",
         "_hold",
         "_pace",
         "_refused_s",
@@ -146,11 +147,12 @@ class Slice:
     def __init__(
         self, key: str, terms: Terms, company: Company, running: Callable[[], int] | None = None
     ) -> None:
-        """`running` counts those in their places, of a limit without flow; of that, `held` is
-        what counts, and of others `free`."""
+        """`running` counts those who were in places at the same time since it was asked last, of
+        a limit without flow; of that, `held` is what counts, and of others `free`."""
         self.key, self.terms, self.company, self._running = key, terms, company, running
         self.free = self.held = self.need = 0
-        self.level, self.left = -1.0, -1  # as last heard; below 0: never
+        self.level, self.left = float(terms.capacity), -1  # as last heard
+        self._heard_s: float | None = None
         self.touched = False
         self._answered = self._day = self._debt = self._hold = self.used = 0
         self._pace = self._rested = 0
@@ -211,7 +213,7 @@ class Slice:
 
     def _by_itself(self, amount: int) -> float:
         if self._alone is None:
-            self._alone = _Alone(self.terms, self.company, self.level, self.left)
+            self._alone = _Alone(self.terms, self.company, self.level_now, self.left)
         wait_s = self._alone.take(amount)
         if not wait_s and self.terms.per_day:
             self._debt += amount
@@ -222,8 +224,20 @@ class Slice:
         """What may be taken of the whole right now, as far as it is known here."""
         if not self.company.online and self._alone is not None:
             return max(0, int(self._alone.level))
-        known = self.terms.capacity if self.level < 0 else self.level
-        return max(0, int(known) + self.free)
+        left = int(self.level) + self.free
+        return left if left > 0 else 0
+
+    @property
+    def level_now(self) -> float:
+        """What nobody holds: as last heard, with what has flowed in since; below 0: never heard.
+
+        Where the server is away, or has lost its memory, this is gone by: the end of a flood would
+        else refuse requests long after it.
+        """
+        if self._heard_s is None:
+            return -1.0
+        flowed = self.terms.rate * (self.company.clock() - self._heard_s)
+        return max(0.0, min(float(self.terms.capacity), self.level + flowed))
 
     @property
     def available_today(self) -> int:
@@ -248,7 +262,7 @@ class Slice:
         left = self.left if self.terms.per_day else -1
         return Report(
             self.key, self.terms, self._answered, free, self._back, self._told_debt, self.need,
-            self._wanted(), self._hold, self.level, left, self._day, self._since or number,
+            self._wanted(), self._hold, self.level_now, left, self._day, self._since or number,
         )  # fmt: skip
 
     def _look_back(self) -> None:
@@ -276,6 +290,7 @@ class Slice:
         """The server has answered `report`, in exchange `number`."""
         self._answered, self._day = number, day
         self.level, self.left = grant.level, grant.left
+        self._heard_s = self.company.clock()
         self.need -= report.need
         self._debt -= report.debt
         self._back = self._told_debt = self._since = 0
@@ -331,8 +346,10 @@ class _Alone:
         now_s, wall_s = self._company.clock(), self._company.wall()
         flow = (now_s - self._seen_s) * self._rate
         self.level, self._seen_s = min(self._capacity, self.level + flow), now_s
-        if int(wall_s // _DAY_S) != self._day:
-            self._day, self._left = int(wall_s // _DAY_S), self._per_day
+        day = int(wall_s // _DAY_S)
+        if day != self._day:
+            self._left = self._per_day if day > self._day else self._left
+            self._day = day
         needed = min(float(amount), self._capacity)
         if self.level < needed:
             return (needed - self.level) / self._rate if self._rate else 1.0

@@ -32,12 +32,7 @@ class TokenBucket:
         """A request that took `taken` has used `used`; the level may fall below zero."""
         self._level += min(taken, self.per_minute) - used
 
-    @property
-    def left(self) -> int:
-        """Tokens that may be taken right now."""
-        return max(0, int(self._flow()))
-
-    @property
-    def full_in_s(self) -> float:
-        """Seconds until the bucket is full."""
-        return (self.per_minute - self._level) * 60 / self.per_minute
+    def state(self) -> tuple[int, float]:
+        """Return how many may be taken right now, and the seconds until the bucket is full."""
+        level = self._flow()
+        return max(0, int(level)), (self.per_minute - level) * 60 / self.per_minute

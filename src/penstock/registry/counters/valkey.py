@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from penstock.ground.errors import StoreUnavailable, UserError
 from penstock.registry.counters.slices import Answer, Grant, Report
+from penstock.registry.valkey_troubles import let_go_of_replica, reason_of
 
 _TIMEOUT_S = 0.5
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -59,9 +60,9 @@ class ValkeyServer:
         try:
             found = await self._script(keys=keys, args=arguments)
         except (RedisError, OSError) as error:
-            # The driver's message may hold the address: only its kind is told.
+            await let_go_of_replica(self._client, error)
             raise StoreUnavailable(
-                "the server of the counters cannot be used", why=type(error).__name__
+                "the server of the counters cannot be used", why=reason_of(error)
             ) from None
         grants = [
             Grant(int(float(held)), float(level), int(float(left)), float(wait))

@@ -18,6 +18,7 @@ from penstock.registry.stores.tables import keys, meta, tenants
 KEY_ID = "key-"
 """How the ids of keys begin that are kept here."""
 _VERSION = "version"
+_CURRENT = select(meta.c.value).where(meta.c.name == _VERSION)
 _policy = msgspec.json.Decoder(Policy).decode
 _KEPT = 500
 """Rows of one statement: below the number of parameters that databases take."""
@@ -32,8 +33,7 @@ class AccountStore:
     async def changes_since(self, version: int) -> Changes:
         """Return what was changed after `version`; 0 asks for everything."""
         async with self._database.begin() as connection:
-            found = select(meta.c.value).where(meta.c.name == _VERSION)
-            current = (await connection.execute(found)).scalar() or 0
+            current = (await connection.execute(_CURRENT)).scalar() or 0
             if current <= version:
                 return Changes(version)
             rows = [
@@ -47,11 +47,16 @@ class AccountStore:
         return Changes(current, tuple(map(_tenant, rows[0])), tuple(map(_key, rows[1])))
 
     async def seed(
-        self, given_tenants: Sequence[TenantRecord], given_keys: Sequence[KeyRecord]
+        self,
+        given_tenants: Sequence[TenantRecord],
+        given_keys: Sequence[KeyRecord],
+        stack: str = "",
     ) -> None:
         """Make the database hold what the manifest says; what the admin API made is left alone.
 
-        Tenants and keys of an earlier manifest that are not in this one are switched off.
+        Tenants of an earlier manifest that are not in this one are switched off, and so are keys
+        that `stack`, which is their label, made at an earlier start; those of other stacks, and of
+        versions that labelled none, are not this one's to judge, but for the latter.
         """
         names = {tenant.name for tenant in given_tenants}
         digests = {key.digest for key in given_keys}
@@ -69,7 +74,9 @@ class AccountStore:
                 await self._set(connection, tenants, name, version, {"disabled": True})
             rows = await connection.execute(
                 select(keys.c.id, keys.c.digest).where(
-                    keys.c.source == "manifest", keys.c.revoked_s.is_(None)
+                    keys.c.source == "manifest",
+                    keys.c.revoked_s.is_(None),
+                    keys.c.label.in_(("", stack)),
                 )
             )
             for row in rows.all():
@@ -197,11 +204,7 @@ class AccountStore:
 
     async def _raise_version(self, connection: AsyncConnection) -> int:
         """Count one change; whoever else changes something waits for the end of this one."""
-        statement = self._database.insert(meta).values(name=_VERSION, value=1)
-        raised = statement.on_conflict_do_update(
-            index_elements=["name"], set_={"value": meta.c.value + 1}
-        ).returning(meta.c.value)
-        return int((await connection.execute(raised)).scalar_one())
+        return await self._database.take_turn(connection, _VERSION)
 
 
 def _same(held: TenantRecord | None, given: TenantRecord) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.registry.entries import UNBILLED, Entry
+from penstock.registry.entries import Entry, sums_of
 from penstock.registry.records import windows_of
 from penstock.registry.stores.database import Database
 from penstock.registry.stores.hours import pay
@@ -32,9 +32,18 @@ _LOCK = ""
 class BookStore:
     """Writes entries, leases budgets."""
 
-    def __init__(self, database: Database, priced: frozenset[str] = frozenset()) -> None:
-        """`priced` are the engines whose hours cost something; see `registry/hours.py`."""
-        self._database, self._priced = database, priced
+    def __init__(
+        self,
+        database: Database,
+        priced: frozenset[str] = frozenset(),
+        payees: Mapping[str, str] | None = None,
+    ) -> None:
+        """`priced` are the engines whose hours cost something; see `registry/hours.py`.
+
+        `payees` tells by model for which of them an answer pays that no engine computed, for it
+        came out of the cache.
+        """
+        self._database, self._priced, self._payees = database, priced, payees or {}
 
     async def write(
         self, entries: Sequence[Entry], replica: str, held: Mapping[LeaseId, int], *, again: bool
@@ -106,15 +115,8 @@ class BookStore:
         return [entry for entry in entries if entry.request_id not in there]
 
     async def _count(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-        of_key: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0])
-        for entry in entries:
-            if entry.kind in UNBILLED:
-                continue
-            row = of_key[entry.tenant, entry.key_id, int(entry.admitted_s // 86_400)]
-            row[0] += entry.cost_nano_usd
-            row[1] += entry.prompt_tokens + entry.completion_tokens
         sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for (tenant, key_id, number), (nano_usd, tokens) in of_key.items():
+        for (tenant, key_id, number), (nano_usd, tokens) in sums_of(entries).items():
             day, _ = windows_of(number * 86_400)
             for scope in (f"tenant:{tenant}", f"key:{key_id}"):
                 sums[scope, day][0] += nano_usd
@@ -126,8 +128,9 @@ class BookStore:
     async def _pay(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
         of_engine: dict[str, int] = defaultdict(int)
         for entry in entries:
-            if entry.engine in self._priced:
-                of_engine[entry.engine] += entry.cost_nano_usd
+            engine = entry.engine or self._payees.get(entry.model, "")
+            if engine in self._priced:
+                of_engine[engine] += entry.cost_nano_usd
         for engine, nano_usd in sorted(of_engine.items()):
             await pay(self._database, connection, engine, nano_usd)
 

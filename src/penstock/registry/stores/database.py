@@ -10,24 +10,28 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Table, event
+from sqlalchemy import Boolean, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from penstock.ground.clock import Clock
 from penstock.ground.errors import RequestError, StoreUnavailable, UserError
-from penstock.registry.stores.tables import metadata
+from penstock.registry.stores.tables import meta, metadata
+from penstock.registry.stores.troubles import is_ours_to_bear, reason_of, state_of
 from penstock.registry.stores.upgrade import add_missing_columns
+from penstock.registry.wall import Reading
 
 _SQLITE_WAIT_S = 10
 _POSTGRES_WAIT_S = 5
 _ROWS = (1000, 200, 40, 8, 1)
 """Rows of one INSERT: of few sizes, so that the driver finds its statement ready made."""
-_PASSING = ("08", "53", "57P", "40")
-"""How PostgreSQL's codes begin where trying again may help: the connection is lost, it is full, it
-stops or starts, or another transaction was in the way."""
+_READ_ONLY = "25006"
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _ALONE = "SELECT pg_advisory_xact_lock(7362901)"
 
 
@@ -47,7 +51,10 @@ class Database:
     async def create(self) -> None:
         """Make what tables and columns are missing; an SQLite file is its owner's alone."""
         if self.is_sqlite and (path := self._engine.url.database):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            try:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            except OSError as error:
+                raise _unavailable(error) from None
         async with self.begin() as connection:
             # Replicas that start together would trip over each other.
             alone = "BEGIN IMMEDIATE" if self.is_sqlite else _ALONE
@@ -69,8 +76,10 @@ class Database:
         except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
             raise _unavailable(error) from None
         except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None) or ""
-            if error.connection_invalidated or state.startswith(_PASSING):
+            state = state_of(error)
+            if state == _READ_ONLY:  # after a fail-over, these connections are to the old primary
+                await self._engine.dispose()
+            if error.connection_invalidated or is_ours_to_bear(error):
                 raise _unavailable(error) from None
             if state.startswith("22"):
                 raise RequestError(
@@ -80,9 +89,31 @@ class Database:
                 ) from None
             raise
 
+    async def read_clock(self, clock: Clock) -> Reading:
+        """TimeSource: read the server's clock; SQLite has none but this machine's.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        async with self.begin() as connection:
+            asked_s = clock()
+            there_s = (await connection.exec_driver_sql(_NOW)).scalar_one()
+            return Reading(asked_s, float(there_s), clock())
+
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """Return an INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    async def take_turn(self, connection: AsyncConnection, name: str) -> int:
+        """Let nobody else who takes a turn of this name go on before this transaction has ended.
+
+        It must be the transaction's first statement. Returns the turn's number, from 1.
+        """
+        first = self.insert(meta).values(name=name, value=1)
+        turn = first.on_conflict_do_update(
+            index_elements=["name"], set_={"value": meta.c.value + 1}
+        ).returning(meta.c.value)
+        return int((await connection.execute(turn)).scalar_one())
 
     async def insert_many(
         self, connection: AsyncConnection, table: Table, rows: Sequence[tuple[object, ...]]
@@ -90,13 +121,17 @@ class Database:
         """Insert rows given in the order of the columns, many in each statement.
 
         A statement a row would cost ten times as much, and SQLite's driver would ask the busy
-        event loop for the interpreter once a row.
+        event loop for the interpreter once a row. That driver also looks for what makes a value
+        of a boolean, each time, for longer than all else of the row takes: it is given numbers.
         """
-        start = 0
+        start, width = 0, len(table.columns)
+        flags = [n for n, column in enumerate(table.columns) if isinstance(column.type, Boolean)]
         for size in _ROWS:
             while len(rows) - start >= size:
-                flat = tuple(itertools.chain.from_iterable(rows[start : start + size]))
-                await connection.exec_driver_sql(self._insert_sql(table, size), flat)
+                flat: list[Any] = list(itertools.chain.from_iterable(rows[start : start + size]))
+                for at in flags if self.is_sqlite else ():
+                    flat[at::width] = map(int, flat[at::width])
+                await connection.exec_driver_sql(self._insert_sql(table, size), tuple(flat))
                 start += size
 
     def _insert_sql(self, table: Table, rows: int) -> str:
@@ -148,6 +183,7 @@ def _engine(url: URL) -> AsyncEngine:
             url, connect_args={"timeout": _SQLITE_WAIT_S}, hide_parameters=True
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "invalidate", _roll_back)
         return engine
     return create_async_engine(
         url,
@@ -163,7 +199,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _roll_back(connection: DBAPIConnection, record: object, error: BaseException | None) -> None:
+    """Let go of the file where a task is cancelled in the middle of a transaction.
+
+    Closing the connection alone leaves it open, and the file locked for everybody, as long as
+    anything still refers to a cursor: the cancelled task's traceback does.
+    """
+    connection.rollback()
+
+
 def _unavailable(error: Exception) -> StoreUnavailable:
-    # The driver's message may hold the address with its password: only its kind is told.
-    cause = getattr(error, "orig", None) or error
-    return StoreUnavailable("the registry's database cannot be used", why=type(cause).__name__)
+    return StoreUnavailable("the registry's database cannot be used", why=reason_of(error))

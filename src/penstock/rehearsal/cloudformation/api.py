@@ -11,6 +11,8 @@ from penstock.rehearsal.permissions.principals import Principals
 from penstock.rehearsal.refusals import AwsError
 
 Parameters = dict[str, Any]
+PAUSED = {"CREATE_FAILED", "UPDATE_FAILED"}
+"""How a stack is whose change failed with its rollback switched off."""
 
 
 class CloudFormation:
@@ -96,6 +98,14 @@ class CloudFormation:
         with self._deck.lock:
             if change_set.stack.status.endswith("IN_PROGRESS") and change_set.kind != "CREATE":
                 raise flaw(f"Stack:{change_set.stack.id} is in {change_set.stack.status} state")
+            state = change_set.stack.status
+            if state in PAUSED and not given.get("DisableRollback"):
+                raise flaw(
+                    f"This stack is currently in a non-terminal [{state}] state. To update the "
+                    "stack from this state, please use the disable-rollback parameter with "
+                    "update-stack API. To rollback to the last known good state, use the "
+                    "rollback-stack API"
+                )
             change_set.execution = "EXECUTE_IN_PROGRESS"
             change_set.stack.disable_rollback = bool(given.get("DisableRollback"))
             change_set.stack.caller = self._caller()
@@ -147,6 +157,17 @@ class CloudFormation:
             raise flaw(f"Stack:{stack.id} is in {stack.status} state and can not be rolled back.")
         self._execution.begin_going_back(stack, given.get("ResourcesToSkip", ()))
         return {}
+
+    def rollback_stack(self, given: Parameters) -> Parameters:
+        """Undo a change that failed with its rollback switched off."""
+        stack = self._stack(given["StackName"])
+        with self._deck.lock:
+            if stack.status not in PAUSED:
+                raise flaw(
+                    f"Stack:{stack.id} is in {stack.status} state and can not be rolled back."
+                )
+            self._execution.begin_rollback(stack)
+        return {"StackId": stack.id}
 
     def describe_stacks(self, given: Parameters) -> Parameters:
         """Return one stack (by id also a deleted one), or all that exist."""

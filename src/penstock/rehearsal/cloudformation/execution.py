@@ -56,6 +56,13 @@ class Execution:
         without = set(skipped)
         self._guarded(lambda: self._go_back(stack, without), stack)
 
+    def begin_rollback(self, stack: Stack) -> None:
+        """Begin to undo a change that failed with its rollback switched off."""
+        if stack.status == "CREATE_FAILED":
+            self._guarded(lambda: self._roll_back_creation(stack, "User Initiated."), stack)
+        else:
+            self._guarded(lambda: self._roll_back_update(stack, "User Initiated"), stack)
+
     def _guarded(self, work: Callable[[], None], stack: Stack) -> None:
         def run() -> None:
             try:
@@ -69,7 +76,7 @@ class Execution:
     def _carry_out(self, change_set: ChangeSet, *, creates: bool) -> None:
         stack, undo = change_set.stack, Undo()
         verb = "CREATE" if creates else "UPDATE"
-        before = (stack.template, stack.parameters, stack.tags)
+        stack.before = stack.before or (stack.template, stack.parameters, stack.tags)
         stack.template, stack.tags = change_set.template, change_set.tags
         stack.parameters, stack.capabilities = change_set.parameters, change_set.capabilities
         evaluation = self._planner.evaluation(
@@ -80,14 +87,16 @@ class Execution:
             stack.outputs = _outputs(evaluation)
         except (StackFailed, AwsError) as failed:
             change_set.execution = "EXECUTE_FAILED"
+            stack.undone_not = [*reversed(undo.steps), *stack.undone_not]
             if stack.disable_rollback:
                 stack.enter(f"{verb}_FAILED", str(failed))
             elif creates:
                 self._roll_back_creation(stack, str(failed))
             else:
-                self._roll_back_update(stack, undo, before, str(failed))
+                self._roll_back_update(stack, str(failed))
             return
         change_set.execution = "EXECUTE_COMPLETE"
+        stack.undone_not, stack.before = [], None
         if not creates:
             stack.updated = now()
             stack.enter("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -171,6 +180,10 @@ class Execution:
             )
             stack.tell(name, old.physical_id, old.kind, "UPDATE_FAILED", why)
             raise ResourceFailed(why)
+        if stack.disable_rollback:
+            why = "Replacement type updates not supported on stack with disable-rollback."
+            stack.tell(name, old.physical_id, old.kind, "UPDATE_FAILED", why)
+            raise ResourceFailed(why)
         self._create(scene, old.kind, wish, needs, old.deletion_policy)
         stack.tell(name, stack.resources[name].physical_id, old.kind, "UPDATE_COMPLETE")
         undo.leftovers.append(old)
@@ -211,19 +224,14 @@ class Execution:
         failed = self._remove_all(stack, set())
         stack.enter("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", ", ".join(failed))
 
-    def _roll_back_update(
-        self,
-        stack: Stack,
-        undo: Undo,
-        before: tuple[str, dict[str, str], dict[str, str]],
-        why: str,
-    ) -> None:
+    def _roll_back_update(self, stack: Stack, why: str) -> None:
         stack.enter("UPDATE_ROLLBACK_IN_PROGRESS", why)
-        stack.template, stack.parameters, stack.tags = before
+        if stack.before is not None:
+            stack.template, stack.parameters, stack.tags = stack.before
+        stack.before = None
         broken = [name for name, each in stack.resources.items() if each.status == "CREATE_FAILED"]
         for name in broken:
             self._remove(stack, stack.resources.pop(name), quiet=False)
-        stack.undone_not = list(reversed(undo.steps))
         self._go_back(stack, set())
 
     def _go_back(self, stack: Stack, skipped: set[str]) -> None:

@@ -43,7 +43,11 @@ class Event:
 
 @dataclass(slots=True)
 class Stack:
-    """A stack; `events` are oldest first, `undone_not` are steps of a rollback that got stuck."""
+    """A stack; `events` are oldest first.
+
+    `undone_not` are the steps back to `before` (template, parameters and tags) of a rollback that
+    got stuck, or that was switched off.
+    """
 
     name: str
     id: str
@@ -61,6 +65,7 @@ class Stack:
     """Access key and secret of whoever deploys, where permissions are enforced."""
     disable_rollback: bool = False
     undone_not: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    before: tuple[str, dict[str, str], dict[str, str]] | None = None
     created: datetime = field(default_factory=now)
     updated: datetime | None = None
     deleted: datetime | None = None

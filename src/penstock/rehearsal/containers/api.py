@@ -30,11 +30,25 @@ class Services:
         arn = self._cloud.arn("ecs", f"service/{cluster.rpartition('/')[2]}/{name}")
         if arn in self._yard.services and self._yard.services[arn].status != "INACTIVE":
             raise AwsError("InvalidParameterException", "Creation of service was not idempotent.")
+        self._require_balancers(given)
         service = Service(name, arn, cluster, given, given.get("desiredCount", 1))
         service.deployments = [Deployment(self._definition(given["taskDefinition"]))]
         self._yard.services[arn] = service
         self._steering.begin(service)
         return {"service": self._told(service)}
+
+    def _require_balancers(self, given: Parameters) -> None:
+        """Refuse a group of targets that no listener and no rule leads to, as ECS does."""
+        elb = self._cloud.client("elbv2")
+        for each in given.get("loadBalancers", ()):
+            group = each["targetGroupArn"]
+            (told,) = elb.describe_target_groups(TargetGroupArns=[group])["TargetGroups"]
+            if not told["LoadBalancerArns"]:
+                raise AwsError(
+                    "InvalidParameterException",
+                    f"The target group with targetGroupArn {group} does not have an associated "
+                    "load balancer.",
+                )
 
     def update_service(self, given: Parameters) -> Parameters:
         """Begin to change how many tasks run, or which."""

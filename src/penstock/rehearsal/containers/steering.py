@@ -8,6 +8,7 @@ the wall. The circuit breaker counts such tasks.
 import http.client
 import logging
 import time
+from collections.abc import Callable
 
 from penstock.rehearsal.cloud import Cloud, now
 from penstock.rehearsal.containers.environment import CannotStart
@@ -19,6 +20,9 @@ BREAKER_LEAST, BREAKER_MOST = 3, 200
 POLL_S = 3.0
 """How often a service is looked at, in AWS's seconds; `LOOK_S` of the wall at least."""
 LOOK_S = 0.05
+MARKED = "the stand-in does not run these images, and only marks their containers as running"
+DEFECT_S = 1.0
+"""How long a service that the stand-in failed to look at is left alone, of the wall."""
 
 log = logging.getLogger("penstock.rehearsal")
 
@@ -26,9 +30,9 @@ log = logging.getLogger("penstock.rehearsal")
 class Steering:
     """Keeps services as they are wanted."""
 
-    def __init__(self, cloud: Cloud, yard: Yard) -> None:
+    def __init__(self, cloud: Cloud, yard: Yard, starter: Starter | None = None) -> None:
         self._cloud, self._yard = cloud, yard
-        self._starter = Starter(cloud, yard)
+        self._starter = starter or Starter(cloud, yard)
 
     def begin(self, service: Service) -> None:
         """Steer a service until it is deleted."""
@@ -42,17 +46,36 @@ class Steering:
                 self._starter.stop(task, "the stand-in ends")
 
     def _run(self, service: Service) -> None:
+        said = ""
         while service.status == "ACTIVE":
-            try:
-                self._look(service)
-            except Exception:
-                # A defect must not end the only thread that steers: nothing would ever settle.
-                log.exception("%s could not be looked at", service.name)
-            time.sleep(max(LOOK_S, POLL_S / self._cloud.clock.scale))
-        for each in service.deployments:
-            self._drop(service, each.tasks, "Scaling activity initiated by deployment")
+            pause_s = max(LOOK_S, POLL_S / self._cloud.clock.scale)
+            defect = self._guarded(service, lambda: self._look(service))
+            if defect:
+                pause_s = DEFECT_S
+                if defect != said:  # once, not once a second
+                    service.tell(f"the stand-in failed to look at it: {defect}")
+            said = defect
+            time.sleep(pause_s)
+        if defect := self._guarded(service, lambda: self._drain(service)):
+            service.tell(f"the stand-in failed to end its tasks: {defect}")
         if service.status == "DRAINING":
             service.status = "INACTIVE"
+
+    def _guarded(self, service: Service, work: Callable[[], None]) -> str:
+        """Do something with a service; returns the defect that it met, which must not end it.
+
+        This is the only thread that steers it: without it, nothing would ever settle.
+        """
+        try:
+            work()
+        except Exception as defect:
+            log.exception("%s could not be looked at", service.name)
+            return repr(defect)
+        return ""
+
+    def _drain(self, service: Service) -> None:
+        for each in service.deployments:
+            self._drop(service, each.tasks, "Scaling activity initiated by deployment")
 
     def _look(self, service: Service) -> None:
         primary = service.deployments[0]
@@ -82,6 +105,8 @@ class Steering:
                 return
             primary.tasks.append(task)
             service.tell(f"has started 1 tasks: (task {task.arn.rpartition('/')[2]}).")
+            if marked := [each.name for each in task.containers if each.process is None]:
+                service.tell(f"{MARKED}: {', '.join(marked)}.")
             if self._cloud.faults.take("crash", name=service.name):
                 self._starter.stop(task, "Essential container in task exited")
 

@@ -101,6 +101,8 @@ def _simulate(given: dict[str, Any], policies: dict[str, Any]) -> dict[str, Any]
     }
     results = []
     for action in given["ActionNames"]:
+        if "*" in action:
+            raise AwsError("InvalidInput", f"Invalid Entity: {action} is a pattern, not an action")
         for resource in given.get("ResourceArns") or ["*"]:
             said = decide(policies, action, resource, context)
             results.append(

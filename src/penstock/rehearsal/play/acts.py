@@ -70,21 +70,9 @@ def _deploy(stage: Stage, commands: Commands) -> None:
     stage.tell("chat", f"{ADAPTER}, version 1: {_says(stage, ADAPTER)}")
     asked = ("invoke", WORDS, "--file", str(file), "--model", "customer", "--max-tokens", "12")
     stage.wait("an answer", lambda: commands.run("chat", *asked).code == 0)
-    for line in _standing(stage, commands, str(file)).splitlines():
+    standing = _well(commands.run("status", "status", "--file", str(file)), "status")
+    for line in standing.out.splitlines():
         stage.tell("status", line)
-
-
-def _standing(stage: Stage, commands: Commands, file: str) -> str:
-    """Return what `status` says once all is in service: the chat may just have made it grow."""
-    told = [commands.run("status", "status", "--file", file)]
-
-    def settled() -> bool:
-        if told[-1].code:
-            told.append(commands.run("status", "status", "--file", file))
-        return told[-1].code == 0
-
-    stage.wait("a deployment that is in service", settled)
-    return told[-1].out
 
 
 def _roll(stage: Stage, commands: Commands) -> None:
@@ -124,7 +112,6 @@ def _sleep_and_wake(stage: Stage) -> None:
     status, why = stage.chat(ENDPOINT, BASE, WORDS)
     _must(status == 400, "wake", f"a request without capacity was answered {status}")
     stage.tell("wake", f"a request is refused: {why.partition('.')[0]}")
-    stage.wait("a copy that wakes", lambda: _copies(stage) == 1)
     stage.tell("wake", f"{BASE}: {_says(stage, BASE)}")
 
 
@@ -132,7 +119,7 @@ def _break(stage: Stage, commands: Commands, kind: str) -> None:
     act, name = f"break: {kind}", f"broken-{kind}".replace("_", "-")
     file = str(commands.write(name, **_one_model()))
     if kind == CRASH:
-        commands.run(act, "deploy", file, "--yes", "--json", kill_at="Model: CREATE_COMPLETE")
+        _cut_off(commands, act, name)
         stage.tell(act, "the deployer was killed; it is run again")
     elif kind in WISHES:
         stage.order("faults", {"kind": kind, **WISHES[kind]})
@@ -148,6 +135,14 @@ def _break(stage: Stage, commands: Commands, kind: str) -> None:
         for line in ended.error["message"].splitlines():
             stage.tell(act, line)
     _destroy(commands, act, name)
+
+
+def _cut_off(commands: Commands, act: str, name: str) -> None:
+    """Kill a deployer at its work; one that was quicker than the signal begins anew."""
+    file = str(commands.write(name, **_one_model()))
+    at = "Model: CREATE_COMPLETE"
+    while commands.run(act, "deploy", file, "--yes", "--json", kill_at=at).code == 0:
+        _destroy(commands, act, name)
 
 
 def _destroy(commands: Commands, act: str, name: str) -> None:

@@ -39,18 +39,16 @@ NO_CAPACITY = (
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The engines a request goes to, the adapter it asks for, and how it is measured."""
+    """The engines a request goes to, the adapter it asks for, and how it is measured.
+
+    A request to a component is counted under the name that it asked for, and nowhere else.
+    """
 
     copies: Copies
     adapter: str
     variant: dict[str, str]
-    component: dict[str, str]
-
-    @property
-    def measured(self) -> list[dict[str, str]]:
-        """The dimensions that a request is counted under, each once."""
-        same = self.variant == self.component
-        return [self.variant] if same else [self.variant, self.component]
+    measured: dict[str, str]
+    base: dict[str, str]
 
 
 class Runtime:
@@ -120,12 +118,11 @@ class Runtime:
     def _pass(self, goal: Goal, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         engine = goal.copies.next()
         if engine is None:
-            self._count("NoCapacityInvocationFailures", goal.component, 1)
+            self._count("NoCapacityInvocationFailures", goal.measured, 1)
             raise AwsError("ValidationError", NO_CAPACITY, status=400)
-        self._count("ConcurrentRequestsPerCopy", goal.component, goal.copies.count(1))
+        self._count("ConcurrentRequestsPerCopy", goal.base, goal.copies.count(1))
         self._count("ConcurrentRequestsPerModel", goal.variant, goal.copies.in_flight)
-        for dimensions in goal.measured:
-            self._count("Invocations", dimensions, 1)
+        self._count("Invocations", goal.measured, 1)
         begin, connection = time.monotonic(), engine.connect()
         sent = {"Content-Type": "application/json"}
         if goal.adapter:
@@ -194,10 +191,9 @@ class Runtime:
 
     def _over(self, goal: Goal, begin: float, status: int) -> None:
         goal.copies.count(-1)
-        for dimensions in goal.measured:
-            self._count("ModelLatency", dimensions, (time.monotonic() - begin) * 1e6)
-            self._count("Invocation4XXErrors", dimensions, float(400 <= status < 500))
-            self._count("Invocation5XXErrors", dimensions, float(status >= 500))
+        self._count("ModelLatency", goal.measured, (time.monotonic() - begin) * 1e6)
+        self._count("Invocation4XXErrors", goal.measured, float(400 <= status < 500))
+        self._count("Invocation5XXErrors", goal.measured, float(status >= 500))
 
     def _begin_async(self, route: Route, request: Request) -> Answer:
         endpoint = self._endpoint(route.endpoint)
@@ -264,7 +260,7 @@ class Runtime:
             if not variant.spec.get("ModelName"):
                 raise AwsError("ValidationError", "Inference Component Name header is required")
             dimensions = {"EndpointName": endpoint.name, "VariantName": variant.name}
-            return Goal(variant.copies, "", dimensions, dimensions)
+            return Goal(variant.copies, "", dimensions, dimensions, dimensions)
         component = self._estate.components.get(component_name)
         if component is None or component.endpoint != endpoint.name:
             raise AwsError("ValidationError", f"Inference Component {component_name} not found")
@@ -276,6 +272,7 @@ class Runtime:
             base.copies,
             component.name if component.base else "",
             {"EndpointName": endpoint.name, "VariantName": component.variant},
+            {"InferenceComponentName": component.name},
             {"InferenceComponentName": base.name},
         )
 

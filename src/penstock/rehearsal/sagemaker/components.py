@@ -20,6 +20,8 @@ from penstock.rehearsal.sagemaker.records import Component, Endpoint, Estate, Va
 
 ADAPTER_S, DELETE_S = 30.0, 30.0
 MEMORY_FOR_THE_AGENT_MB = 2048
+BUSY = {"Creating": "CREATE_IN_PROGRESS", "Updating": "UPDATE_RC_IN_PROGRESS"}
+"""States in which SageMaker deletes no component, and what it calls them then."""
 Parameters = dict[str, Any]
 
 
@@ -94,6 +96,11 @@ class Components:
     def delete_inference_component(self, given: Parameters) -> Parameters:
         """Begin to delete a component; a base must have lost its adapters before."""
         component = self.component(given["InferenceComponentName"])
+        if component.status in BUSY:
+            raise invalid(
+                f'Cannot delete inference component "{component.arn}" while it is in state '
+                f"{BUSY[component.status]}."
+            )
         riders = [
             each.name for each in self._estate.components.values() if each.base == component.name
         ]

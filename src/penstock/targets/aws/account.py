@@ -6,6 +6,7 @@ Everything that AWS's own settings say holds here too: profiles, `AWS_ENDPOINT_U
 import os
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -61,6 +62,12 @@ class Account:
                     ),
                 )
         return self._clients[service]
+
+    @property
+    def is_real(self) -> bool:
+        """Whether this is AWS itself, and nothing that stands in for it."""
+        host = urlsplit(self.client("ecr").meta.endpoint_url).hostname or ""
+        return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
     def credentials(self) -> Any:
         """The credentials in use.

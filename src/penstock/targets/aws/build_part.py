@@ -32,4 +32,7 @@ class BuildPart:
         name = builds.under_way(self._build)
         if name is None and verb is Verb.AWAIT:
             return  # it has ended meanwhile
-        builds.wait(name or builds.start(self._build), tell)
+        if name is None:
+            builds.make(self._build, tell)
+        else:
+            builds.wait(name, tell)

@@ -1,5 +1,6 @@
-"""Container images that CodeBuild makes and ECR keeps; their tags tell their contents."""
+"""Images that Docker or CodeBuild makes and ECR keeps; their tags tell their contents."""
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ from botocore.exceptions import ClientError
 from penstock.ground.errors import CloudError
 from penstock.plan.carrying_out import Tell
 from penstock.targets.aws.account import Account
+from penstock.targets.aws.bucket import Bucket
+from penstock.targets.aws.docker import Docker, Login
 from penstock.targets.aws.logs import Logs
 from penstock.targets.aws.patience import Patience
 from penstock.targets.aws.refusals import aws_errors, code_of
@@ -31,7 +34,9 @@ class Workshop:
 class Builds:
     """Images of one deployment."""
 
-    def __init__(self, account: Account, workshop: Workshop) -> None:
+    def __init__(self, account: Account, workshop: Workshop, docker: Docker | None = None) -> None:
+        """`docker` builds them on this machine; without it CodeBuild does."""
+        self._docker, self._bucket = docker, Bucket(account, workshop.bucket)
         self._ecr: Any = account.client("ecr")
         self._codebuild: Any = account.client("codebuild")
         self._workshop, self._logs = workshop, Logs(account)
@@ -60,6 +65,28 @@ class Builds:
             if each["buildStatus"] == "IN_PROGRESS" and self._is_of(each, build):
                 return str(each["id"])
         return None
+
+    def make(self, build: ImageBuild, tell: Tell) -> None:
+        """Build an image and see it in the repository.
+
+        Raises:
+            CloudError: it failed; with its last lines.
+        """
+        if self._docker is None:
+            self.wait(self.start(build), tell)
+            return
+        source = self._bucket.read(build.source)
+        if source is None:
+            raise CloudError(f"{build.source} is not in {self._workshop.bucket}")
+        with aws_errors("ECR"):
+            (told,) = self._ecr.describe_repositories(repositoryNames=[self._workshop.repository])[
+                "repositories"
+            ]
+            key = self._ecr.get_authorization_token()["authorizationData"][0]
+        place = str(told["repositoryUri"])
+        user, _, password = base64.b64decode(key["authorizationToken"]).decode().partition(":")
+        login = Login(place.partition("/")[0], user, password)
+        self._docker.make(source, f"{place}:{build.tag}", login, tell)
 
     def start(self, build: ImageBuild) -> str:
         """Begin to build an image; returns the build's id."""

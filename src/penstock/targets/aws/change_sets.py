@@ -13,7 +13,7 @@ from penstock.ground.errors import CloudError
 from penstock.plan.changes import Action, Change
 from penstock.targets.aws.account import Account
 from penstock.targets.aws.patience import Patience
-from penstock.targets.aws.refusals import message_of
+from penstock.targets.aws.refusals import code_of, message_of
 from penstock.targets.aws.stack import Stack
 
 PREFIX = "penstock-"
@@ -24,6 +24,8 @@ TEMPLATES = "templates/"
 """Where in the bucket large templates lie."""
 NOT_EXECUTED = {"UNAVAILABLE", "AVAILABLE", "OBSOLETE"}
 """States of change sets that nobody has carried out."""
+OVERTAKEN = {"ChangeSetNotFound", "ChangeSetNotFoundException", "InvalidChangeSetStatus"}
+"""What is said of a change set after another one of its stack was carried out or begun."""
 SAME = ("didn't contain changes", "No updates are to be performed")
 """What AWS says where nothing would change."""
 COMPONENT = "AWS::SageMaker::InferenceComponent"
@@ -72,10 +74,25 @@ class ChangeSets:
         return self._ready(made["Id"], made["StackId"], stack.name)
 
     def execute(self, change_set: ChangeSet, *, keep_wreck: bool) -> None:
-        """Begin to carry it out; `keep_wreck` leaves what was made where it fails."""
-        self._client.execute_change_set(
-            ChangeSetName=change_set.id, **({"DisableRollback": True} if keep_wreck else {})
-        )
+        """Begin to carry it out; `keep_wreck` leaves what was made where it fails.
+
+        Raises:
+            CloudError: somebody else has begun to change the stack: of two who deploy at once
+                CloudFormation lets the first one.
+        """
+        try:
+            self._client.execute_change_set(
+                ChangeSetName=change_set.id, **({"DisableRollback": True} if keep_wreck else {})
+            )
+        except ClientError as error:
+            if code_of(error) not in OVERTAKEN:
+                raise
+            raise CloudError(
+                "somebody else changes this stack at the same time",
+                why=message_of(error),
+                fix="Run it again: it follows what is under way, and shows what is left to do",
+                where=change_set.stack,
+            ) from error
 
     def forget(self, change_set: ChangeSet) -> None:
         """Delete it."""

@@ -9,15 +9,17 @@ from troposphere import Sub, cloudwatch
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Figures in one picture: metric name -> statistic, all of one namespace and place.
+    """Figures in one picture: metric name -> statistic, all of one namespace.
 
-    A dimension may name what the stack makes, in the form of `Fn::Sub`.
+    They stand at one place, and at those `elsewhere`. A dimension may name what the stack makes,
+    in the form of `Fn::Sub`.
     """
 
     title: str
     namespace: str
     dimensions: Mapping[str, str]
     metrics: Mapping[str, str]
+    elsewhere: tuple[Mapping[str, str], ...] = ()
 
 
 def dashboard(name: str, region: str, graphs: Sequence[Graph]) -> cloudwatch.Dashboard:
@@ -25,8 +27,8 @@ def dashboard(name: str, region: str, graphs: Sequence[Graph]) -> cloudwatch.Das
     widgets = [
         {
             "type": "metric",
-            "x": 12 * (place % 2),
-            "y": 6 * (place // 2),
+            "x": 12 * (number % 2),
+            "y": 6 * (number // 2),
             "width": 12,
             "height": 6,
             "properties": {
@@ -35,11 +37,13 @@ def dashboard(name: str, region: str, graphs: Sequence[Graph]) -> cloudwatch.Das
                 "period": 60,
                 "view": "timeSeries",
                 "metrics": [
-                    _row(graph, metric, graph.metrics[metric]) for metric in graph.metrics
+                    _row(graph.namespace, metric, place, statistic)
+                    for place in (graph.dimensions, *graph.elsewhere)
+                    for metric, statistic in graph.metrics.items()
                 ],
             },
         }
-        for place, graph in enumerate(graphs)
+        for number, graph in enumerate(graphs)
     ]
     body = json.dumps({"widgets": widgets}, separators=(",", ":"))
     return cloudwatch.Dashboard(
@@ -47,6 +51,6 @@ def dashboard(name: str, region: str, graphs: Sequence[Graph]) -> cloudwatch.Das
     )
 
 
-def _row(graph: Graph, metric: str, statistic: str) -> list[object]:
-    where = [part for pair in graph.dimensions.items() for part in pair]
-    return [graph.namespace, metric, *where, {"stat": statistic}]
+def _row(namespace: str, metric: str, place: Mapping[str, str], statistic: str) -> list[object]:
+    where = [part for pair in place.items() for part in pair]
+    return [namespace, metric, *where, {"stat": statistic}]

@@ -84,6 +84,11 @@ NEEDS: dict[str, tuple[Need, ...]] = {
             "PutScalingPolicy DeleteScalingPolicy DescribeScalingPolicies",
             "*",
         ),
+        (
+            "cloudwatch",
+            "PutMetricAlarm DeleteAlarms DescribeAlarms",
+            "alarm:TargetTracking-*/STACK*",
+        ),
     ),
     "AWS::Budgets::Budget": (
         (
@@ -253,7 +258,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
             "BatchDeleteImage PutLifecyclePolicy GetLifecyclePolicy PutImageScanningConfiguration "
             "PutImageTagMutability SetRepositoryPolicy GetRepositoryPolicy "
             "DeleteRepositoryPolicy TagResource ListTagsForResource BatchCheckLayerAvailability "
-            "InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage BatchGetImage",
+            "InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage BatchGetImage "
+            "GetDownloadUrlForLayer",
             "repository/*",
         ),
     ),
@@ -308,7 +314,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
             "kms",
             "DescribeKey EnableKeyRotation GetKeyRotationStatus GetKeyPolicy PutKeyPolicy "
             "ScheduleKeyDeletion TagResource UntagResource ListResourceTags CreateGrant Decrypt "
-            "Encrypt GenerateDataKey",
+            "Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext RetireGrant",
             "key/*",
         ),
     ),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from penstock.ground.errors import PenstockError
 from penstock.targets.aws.deployer_needs import NEEDS, Need
+from penstock.targets.aws.handler_needs import MORE
 from penstock.targets.aws.roles import Statement, allow, document
 
 NAME_PIECE = 24
@@ -39,13 +40,33 @@ LOOKED_AT: dict[str, tuple[Need, ...]] = {
 }
 """What Penstock itself asks and does, beside what CloudFormation does."""
 
+_SCALING = ("ecs.application-autoscaling", "sagemaker.application-autoscaling")
+LINKED: dict[str, tuple[str, ...]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": _SCALING,
+    "AWS::ECS::Cluster": ("ecs",),
+    "AWS::EFS::FileSystem": ("elasticfilesystem",),
+    "AWS::ElastiCache::ServerlessCache": ("elasticache",),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("elasticloadbalancing",),
+    "AWS::RDS::DBCluster": ("rds",),
+}
+"""Services that make themselves a role in an account when they are first used there."""
+MAKE_LINKED = "iam:CreateServiceLinkedRole"
+_WITH_KEY = (
+    "DescribeKey CreateGrant RetireGrant Decrypt Encrypt GenerateDataKey "
+    "GenerateDataKeyWithoutPlaintext"
+)
+
 
 def deployer_policy(
-    name: str, templates: Iterable[Mapping[str, object]], role: str | None = None
+    name: str,
+    templates: Iterable[Mapping[str, object]],
+    role: str | None = None,
+    key: str | None = None,
 ) -> dict[str, object]:
     """An IAM policy for stacks called `penstock-<name>...` with the resources of `templates`.
 
-    `role` is an execution role that exists already and is handed to SageMaker.
+    `role` is an execution role that exists already and is handed to SageMaker; `key` is the ARN
+    of a KMS key that exists already.
 
     Raises:
         PenstockError: a resource type has no row here, which is our mistake.
@@ -55,10 +76,17 @@ def deployer_policy(
     if unknown:
         raise PenstockError(f"no permissions are known for {', '.join(unknown)}")
     stack = f"penstock-{name}"
-    needs = dict.fromkeys(need for kind in types for need in NEEDS[kind])
+    rows = ((*NEEDS[kind], *MORE.get(kind, ())) for kind in types)
+    needs = dict.fromkeys(need for row in rows for need in row)
     own = dict.fromkeys(need for kind in types for need in LOOKED_AT.get(kind, ()))
     asked = (_statement(stack, *need) for need in (*needs, *own))
     statements = [_stacks(stack), *_together(asked)]
+    linked = dict.fromkeys(each for kind in types for each in LINKED.get(kind, ()))
+    if linked:
+        places = [f"role/aws-service-role/{each}.amazonaws.com/*" for each in linked]
+        statements.append(allow([MAKE_LINKED], [_arn("iam", place) for place in places]))
+    if key is not None:
+        statements.append(allow([f"kms:{each}" for each in _WITH_KEY.split()], [key]))
     if role is not None:
         passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         statements.append(allow(["iam:PassRole"], [role], passed))
@@ -97,7 +125,13 @@ def _stacks(stack: str) -> Statement:
         f"cloudformation:{action}"
         for action in (
             *("CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack"),
-            *("ContinueUpdateRollback", "GetTemplate", "GetTemplateSummary", "TagResource"),
+            *(
+                "ContinueUpdateRollback",
+                "RollbackStack",
+                "GetTemplate",
+                "GetTemplateSummary",
+                "TagResource",
+            ),
             *("ListChangeSets", "ListStackResources"),
         )
     ]

@@ -33,6 +33,8 @@ class NetworkPlan:
     cidr: str
     has_nat: bool
     has_public: bool
+    services: tuple[str, ...] = INTERFACES
+    """What private subnets without NAT reach, beside S3."""
 
 
 def network(plan: NetworkPlan, key: object | None) -> list[AWSObject]:
@@ -48,7 +50,7 @@ def network(plan: NetworkPlan, key: object | None) -> list[AWSObject]:
     if plan.has_nat:
         made += _nat()
     else:
-        made += _interfaces(plan.cidr)
+        made += _interfaces(plan)
     tables = [Ref(f"PrivateRoutes{zone}") for zone in ZONES]
     made.append(
         ec2.VPCEndpoint(
@@ -68,6 +70,30 @@ def group(
     """A security group that lets nobody in and lets out what `out` says."""
     return ec2.SecurityGroup(
         title, GroupDescription=about, VpcId=vpc, SecurityGroupEgress=out or [NOTHING]
+    )
+
+
+def reached_group(
+    title: str, about: str, vpc: object, who: ec2.SecurityGroupRule
+) -> ec2.SecurityGroup:
+    """A security group that lets nobody in but `who`, and lets nothing out."""
+    return ec2.SecurityGroup(
+        title,
+        GroupDescription=about,
+        VpcId=vpc,
+        SecurityGroupIngress=[who],
+        SecurityGroupEgress=[NOTHING],
+    )
+
+
+def entry(by: str, about: str, first: int, last: int) -> ec2.SecurityGroupRule:
+    """A rule that lets the group `by` of the same stack in."""
+    return ec2.SecurityGroupRule(
+        IpProtocol="tcp",
+        FromPort=first,
+        ToPort=last,
+        SourceSecurityGroupId=GetAtt(by, "GroupId"),
+        Description=about,
     )
 
 
@@ -176,12 +202,12 @@ def _nat() -> list[AWSObject]:
     return made
 
 
-def _interfaces(cidr: str) -> list[AWSObject]:
+def _interfaces(plan: NetworkPlan) -> list[AWSObject]:
     inside = ec2.SecurityGroupRule(
         IpProtocol="tcp",
         FromPort=443,
         ToPort=443,
-        CidrIp=cidr,
+        CidrIp=plan.cidr,
         Description="HTTPS from the network",
     )
     own = ec2.SecurityGroup(
@@ -192,7 +218,7 @@ def _interfaces(cidr: str) -> list[AWSObject]:
         SecurityGroupEgress=[NOTHING],
     )
     made: list[AWSObject] = [own]
-    for service in INTERFACES:
+    for service in plan.services:
         title = "".join(part.title() for part in service.split(".")) + "Endpoint"
         made.append(
             ec2.VPCEndpoint(

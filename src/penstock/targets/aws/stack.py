@@ -57,6 +57,8 @@ class Emitted:
     main: Stack
     uploads: tuple[Upload, ...]
     builds: tuple[ImageBuild, ...] = ()
+    cautions: tuple[str, ...] = ()
+    """What whoever deploys it should know before, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ is followed to its end.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,17 @@ REVIEW = "REVIEW_IN_PROGRESS"
 GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 WRECKED = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "IMPORT_ROLLBACK_FAILED"}
 STUCK = {"UPDATE_ROLLBACK_FAILED"}
+PAUSED = {"CREATE_FAILED", "UPDATE_FAILED"}
+"""What failed with its rollback switched off. AWS goes on from there with it off alone, and then
+replaces nothing."""
+REPLACING = {Action.REPLACE, Action.MAY_REPLACE}
 BEGUN = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+PASSES_S = 2700.0
+PASSING = re.compile(
+    r"while it is in state|in-progress|dependent object|DependencyViolation", re.I
+)
+"""What is said of something that is held, but not for long: a component that is being scaled, a
+group or subnet with interfaces that SageMaker or Lambda give back minutes after their end."""
 CONSEQUENCE = "cancelled"
 """What CloudFormation says of resources that failed only because another one did."""
 
@@ -168,17 +179,26 @@ class Stacks:
         """Bring a stack to what it should be; returns it as it is then.
 
         Raises:
-            UserError: it would change more than what was `shown`.
+            UserError: it would change more than what was `shown`, or AWS cannot keep its wreck.
             StackFailed: it did not come to a good end.
         """
         seen = self.find(stack.name)
+        exists = seen is not None and seen.status != REVIEW
+        paused = seen is not None and seen.status in PAUSED
         with aws_errors("CloudFormation"):
-            exists = seen is not None and seen.status != REVIEW
             made = self._change_sets.make(stack, seen.id if seen and exists else None, bucket)
+            replaced = [each.name for each in made.changes if each.action in REPLACING]
+            if seen and paused and (replaced or not made.executable):
+                self._change_sets.forget(made)
+                self._take_back(seen, tell)
+                return self.apply(stack, None, bucket, tell, keep_wreck=keep_wreck)
             if not made.changes and not made.executable:
                 self._change_sets.forget(made)
                 tell(f"{stack.name}: nothing to change")
                 return self._must_find(stack.name)
+            if exists and keep_wreck and replaced:
+                self._change_sets.forget(made)
+                raise _cannot_be_kept(stack.name, replaced)
             if shown is not None and not shown.allows(made.changes):
                 self._change_sets.forget(made)
                 raise UserError(
@@ -187,11 +207,25 @@ class Stacks:
                     fix="Look at it again with `penstock diff`, then deploy again",
                 )
             last = self._newest_event(made.stack)
-            self._change_sets.execute(made, keep_wreck=keep_wreck)
+            self._change_sets.execute(made, keep_wreck=keep_wreck or paused)
         settled = self._follow(made.stack, last, tell)
         if settled.status not in GOOD:
             raise self._failed(settled)
         return settled
+
+    def _take_back(self, seen: Seen, tell: Tell) -> None:
+        """Undo what failed with its rollback switched off, where AWS cannot go on from it."""
+        if seen.status == "CREATE_FAILED":
+            tell(f"{seen.name}: {seen.status} cannot be gone on from; it is made anew")
+            self.remove(seen.name, tell)
+            return
+        tell(f"{seen.name}: {seen.status} cannot be gone on from; it is rolled back first")
+        with aws_errors("CloudFormation"):
+            last = self._newest_event(seen.id)
+            self._client.rollback_stack(StackName=seen.id)
+        settled = self._follow(seen.id, last, tell)
+        if settled.found is not Found.PRESENT:
+            raise self._failed(settled)
 
     def wait(self, name: str, tell: Tell) -> None:
         """Follow what is under way with a stack to its end, whatever that is."""
@@ -226,22 +260,28 @@ class Stacks:
     def remove(self, name: str, tell: Tell) -> None:
         """Delete a stack; once more where that failed, for some resources need others to be gone.
 
+        What is held by something that passes by itself is tried again for `PASSES_S`.
+
         Raises:
             StackFailed: something cannot be deleted.
         """
         seen = self.find(name)
         if seen is None:
             return
-        for is_last in (False, True):
+        patience, tries = Patience(f"the deletion of {name}", still_s=PASSES_S), 0
+        while True:
             with aws_errors("CloudFormation"):
                 last = self._newest_event(seen.id)
                 self._client.delete_stack(StackName=seen.id)
             settled = self._follow(seen.id, last, tell)
             if settled.status == "DELETE_COMPLETE":
                 return
-            if is_last:
-                raise self._failed(settled)
-            tell(f"{name}: {settled.status}, once more")
+            failed, tries = self._failed(settled), tries + 1
+            passes = bool(PASSING.search(str(failed.why)))
+            if (tries > 1 and not passes) or patience.quiet_s > PASSES_S:
+                raise failed
+            tell(f"{name}: {settled.status}, {'it is let go soon: ' if passes else ''}once more")
+            patience.pause()
 
     def failures(self, seen: Seen) -> tuple[Failure, ...]:
         """The resources that failed in the last operation on a stack, the first one first."""
@@ -315,6 +355,14 @@ class Stacks:
                 begins = event["ResourceStatus"] in BEGUN
                 if last is None and begins and event["PhysicalResourceId"] == stack_id:
                     return
+
+
+def _cannot_be_kept(name: str, replaced: list[str]) -> UserError:
+    return UserError(
+        f"--no-rollback cannot be had for this change of {name}",
+        why=f"AWS replaces nothing without a rollback, and {', '.join(replaced)} would be",
+        fix="Deploy without it; a failure is told with its reasons all the same",
+    )
 
 
 def _tell_event(event: dict[str, Any], tell: Tell) -> None:

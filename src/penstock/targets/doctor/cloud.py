@@ -10,7 +10,7 @@ from penstock.manifest.references import parse
 from penstock.plan.carrying_out import Tell
 from penstock.plan.question import find_shape
 from penstock.targets.aws.account import Account
-from penstock.targets.aws.deployer_policy import deployer_policy
+from penstock.targets.aws.deployer_policy import MAKE_LINKED, deployer_policy
 from penstock.targets.aws.roles import Statement
 from penstock.targets.aws.stack import DomainFacts
 from penstock.targets.doctor import (
@@ -87,11 +87,13 @@ class Patient:
             return  # who may do everything
         emitted = self._deployer.emitted()
         role = self._existing_role()
-        policy = deployer_policy(
-            self.manifest.name, (emitted.base.template, emitted.main.template), role
-        )
+        templates = (emitted.base.template, emitted.main.template)
+        key = self._deployment.key(None)
+        policy = deployer_policy(self.manifest.name, templates, role, str(key) if key else None)
         who = permissions.principal_of(self.account, arn)
-        wanted = [self._definite(each) for each in _statements(policy)]
+        # Whether roles of services may be made matters only in an account that lacks them.
+        asked = [each for each in _statements(policy) if MAKE_LINKED not in str(each["Action"])]
+        wanted = [self._definite(each) for each in asked]
         facts = permissions.simulate(self.account, who, wanted)
         yield from permissions.check(facts, "permissions.deployer", "the deployer")
 
@@ -103,7 +105,7 @@ class Patient:
             return
         yield permissions.check_trust(permissions.trust(self.account, role), role)
         found = self._deployment
-        wanted = [self._definite(each) for each in execution_statements(found, None)]
+        wanted = [self._definite(each) for each in execution_statements(found, found.key(None))]
         facts = permissions.simulate(self.account, role, wanted)
         yield from permissions.check(facts, "permissions.execution", "the execution role")
 

@@ -23,10 +23,13 @@ DRAIN_S = 100
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The listener that serves, and the groups of targets by kind."""
+    """The groups of targets by kind, and what joins each to the load balancer, by logical id.
 
-    listener: AWSObject
+    ECS refuses a service whose group no load balancer leads to, so a service waits for that.
+    """
+
     targets: dict[str, AWSObject]
+    joined: dict[str, list[str]]
     made: list[AWSObject]
 
 
@@ -61,8 +64,12 @@ def door(scene: Scene) -> Door:
             )
         )
         made += _certificate(scene)
-    made += [listener, *_rules(scene, listener, targets), *_name(scene)]
-    return Door(listener, targets, made)
+    rules = _rules(scene, listener, targets)
+    joined = {kind: [listener.title] for kind in targets}
+    if rules:
+        joined["gateway"] = [rule.title for rule in rules]
+    made += [listener, *rules, *_name(scene)]
+    return Door(targets, joined, made)
 
 
 def idle_s(manifest: Manifest) -> int:

@@ -1,8 +1,8 @@
 """Open WebUI's files: accounts and conversations, on a file system in both zones."""
 
-from troposphere import AWSObject, GetAtt, NoValue, Ref, ec2, efs
+from troposphere import AWSObject, GetAtt, NoValue, Ref, efs
 
-from penstock.targets.aws.network import NOTHING, way
+from penstock.targets.aws.network import entry, reached_group, way
 from penstock.targets.front.scene import Scene
 from penstock.targets.front.where import Where
 
@@ -13,21 +13,8 @@ NFS_PORT = 2049
 
 def file_share(scene: Scene, where: Where) -> list[AWSObject]:
     """The file system `Files`, encrypted and backed up, and the one folder that is used of it."""
-    reached = ec2.SecurityGroup(
-        "FilesGroup",
-        GroupDescription=f"Files of {scene.stack}",
-        VpcId=where.vpc,
-        SecurityGroupIngress=[
-            ec2.SecurityGroupRule(
-                IpProtocol="tcp",
-                FromPort=NFS_PORT,
-                ToPort=NFS_PORT,
-                SourceSecurityGroupId=GetAtt("UiGroup", "GroupId"),
-                Description="Open WebUI",
-            )
-        ],
-        SecurityGroupEgress=[NOTHING],
-    )
+    who = entry("UiGroup", "Open WebUI", NFS_PORT, NFS_PORT)
+    reached = reached_group("FilesGroup", f"Files of {scene.stack}", where.vpc, who)
     share = efs.FileSystem(
         "Files",
         Encrypted=True,

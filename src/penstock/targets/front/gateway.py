@@ -54,7 +54,7 @@ def gateway(scene: Scene, door: Door, rollback: list[object]) -> list[AWSObject]
         container,
         tasks,
         Cluster=Ref(where),
-        DependsOn=[door.listener.title],
+        DependsOn=door.joined["gateway"],
         HealthCheckGracePeriodSeconds=tasks.grace_s,
         NetworkConfiguration=standing("GatewayGroupId"),
         LoadBalancers=[
@@ -103,6 +103,13 @@ def gateway_statements(scene: Scene) -> list[Statement]:
         name, _, below = audit.to.removeprefix("s3://").partition("/")
         below = f"/{below.strip('/')}/*".replace("//", "/")
         written = ["s3:GetObject", "s3:PutObject", "s3:PutObjectRetention"]
+        statements.append(allow(written, [bucket_arn(name, below)]))
+        statements.append(allow(["s3:ListBucket"], [bucket_arn(name)]))
+    files = scene.manifest.batches.to if scene.manifest.batches.enabled else None
+    if files and files.startswith("s3://"):
+        name, _, below = files.removeprefix("s3://").partition("/")
+        below = f"/{below.strip('/')}/*".replace("//", "/")
+        written = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
         statements.append(allow(written, [bucket_arn(name, below)]))
         statements.append(allow(["s3:ListBucket"], [bucket_arn(name)]))
     keys = [key for key in (scene.key, _key_arn(audit.kms_key)) if key is not None]

@@ -40,7 +40,6 @@ def rest(scene: Scene) -> list[AWSObject]:
         ApiKeySourceType="HEADER",
         BinaryMediaTypes=["application/octet-stream", "multipart/form-data"],
         EndpointConfiguration=apigateway.EndpointConfiguration(Types=["REGIONAL"]),
-        MinimumCompressionSize=1_048_576,
     )
     paths = _paths()
     deployment = apigateway.Deployment(

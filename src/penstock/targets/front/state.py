@@ -1,8 +1,8 @@
 """Managed state: an Aurora PostgreSQL that sleeps or grows, and a Valkey that counts."""
 
-from troposphere import AWSObject, GetAtt, Join, NoValue, Ref, Sub, ec2, elasticache, rds
+from troposphere import AWSObject, GetAtt, Join, NoValue, Ref, Sub, elasticache, rds
 
-from penstock.targets.aws.network import NOTHING, way
+from penstock.targets.aws.network import entry, reached_group, way
 from penstock.targets.front.scene import Scene
 from penstock.targets.front.secrets import DATABASE
 from penstock.targets.front.where import Where
@@ -84,21 +84,8 @@ def _group(
     title: str, about: str, scene: Scene, where: Where, first: int, last: int
 ) -> list[AWSObject]:
     """A group that the gateways alone reach, and the gateways' way to it."""
-    made = ec2.SecurityGroup(
-        title,
-        GroupDescription=f"{about} of {scene.stack}",
-        VpcId=where.vpc,
-        SecurityGroupIngress=[
-            ec2.SecurityGroupRule(
-                IpProtocol="tcp",
-                FromPort=first,
-                ToPort=last,
-                SourceSecurityGroupId=GetAtt("GatewayGroup", "GroupId"),
-                Description="The gateways",
-            )
-        ],
-        SecurityGroupEgress=[NOTHING],
-    )
+    who = entry("GatewayGroup", "The gateways", first, last)
+    made = reached_group(title, f"{about} of {scene.stack}", where.vpc, who)
     return [made, way(f"GatewayTo{about}", "GatewayGroup", title, first, last)]
 
 

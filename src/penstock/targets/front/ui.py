@@ -67,7 +67,7 @@ def ui(scene: Scene, door: Door) -> list[AWSObject]:
         container,
         Tasks(1, 1, overlap=False),
         Cluster=Ref("Cluster"),
-        DependsOn=[door.listener.title],
+        DependsOn=door.joined["ui"],
         HealthCheckGracePeriodSeconds=FIRST_START_S,
         NetworkConfiguration=standing("UiGroupId"),
         LoadBalancers=[

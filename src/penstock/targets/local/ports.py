@@ -31,9 +31,16 @@ def check_free(url: str, *, what: str, fix: str) -> None:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free now, chosen by the kernel."""
+    """A port that is free, chosen by the kernel, which gives it to nobody else for a minute.
+
+    A connection that ended at the port's own side leaves it in TIME_WAIT: then the kernel does not
+    choose it again, but a server that asks for it by number (with SO_REUSEADDR) gets it.
+    """
     with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+        with socket.create_connection((host, port)):
+            probe.accept()[0].close()
+    return port
 
 
 def holder(port: int) -> str:

@@ -31,9 +31,9 @@ def async_config(deployment: Deployment) -> sagemaker.AsyncInferenceConfig:
             ),
         )
     )
-    if deployment.manifest.engine.max_sequences:
+    if sequences := deployment.manifest.engine.max_sequences:
         config.ClientConfig = sagemaker.AsyncInferenceClientConfig(
-            MaxConcurrentInvocationsPerInstance=deployment.manifest.engine.max_sequences
+            MaxConcurrentInvocationsPerInstance=min(sequences * deployment.copies, 1000)
         )
     return config
 

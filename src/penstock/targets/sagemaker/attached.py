@@ -13,6 +13,9 @@ from penstock.targets.aws.patience import Patience
 from penstock.targets.aws.stack import DEPLOYMENT_TAG
 from penstock.targets.sagemaker.hosted import Component, Hosting
 
+STEADY = {"InService", "Failed"}
+"""States in which SageMaker deletes a component; in all others it has to be waited for."""
+
 
 class AttachedPart:
     """The components on an endpoint beside those called `known()`."""
@@ -42,8 +45,7 @@ class AttachedPart:
         while others := self._others():
             adapters = [each for each in others if each.base]
             for each in adapters or others:
-                if each.status != "Deleting":
-                    self._hosting.delete_component(each.name)
+                if each.status in STEADY and self._hosting.delete_component(each.name):
                     tell(f"{each.name}: being deleted")
                     patience.news()
             patience.pause()
@@ -56,6 +58,10 @@ class AttachedPart:
             for each in others
             if self._hosting.tags(each.arn).get(DEPLOYMENT_TAG) != self._deployment
         ]
+        if foreign:  # what has gone since it was listed has no tags any more
+            there = {each.name for each in self._hosting.components(self._endpoint)}
+            others = [each for each in others if each.name in there]
+            foreign = [name for name in foreign if name in there]
         if foreign:
             raise UserError(
                 f"{self._endpoint} carries components that Penstock did not make",

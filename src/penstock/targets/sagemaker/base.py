@@ -7,7 +7,7 @@ from troposphere import AWSObject, GetAtt, Join, Output, Ref, Sub, Template
 
 from penstock.manifest.target import OWN_KEY
 from penstock.targets.aws.key import own_key
-from penstock.targets.aws.network import NetworkPlan, group, network, outwards
+from penstock.targets.aws.network import INTERFACES, NetworkPlan, group, network, outwards
 from penstock.targets.aws.roles import Statement, allow, bucket_arn, role
 from penstock.targets.aws.storage import bucket
 from penstock.targets.aws.tags import tag_all
@@ -41,6 +41,9 @@ def base_template(deployment: Deployment) -> Template:
     if deployment.makes_network:
         resources += _network(deployment)
         told += _network_outputs(deployment)
+    if deployment.makes_group:
+        resources.append(_containers_group(deployment))
+        told.append(("SecurityGroupIds", GetAtt("ContainersGroup", "GroupId")))
     scene = scene_of(deployment, key)
     if scene is not None:
         place = own() if deployment.makes_network else given()
@@ -62,17 +65,21 @@ def _about(deployment: Deployment) -> str:
 
 def _network(deployment: Deployment) -> list[AWSObject]:
     front, asked = deployment.manifest.front, deployment.manifest.target.network
+    sealed = front.kind == "gateway" and deployment.manifest.audit.kms_key
     plan = NetworkPlan(
         asked.cidr,
         has_nat=asked.egress == "nat",
         has_public=front.kind == "gateway" and not front.internal,
+        services=(*INTERFACES, "kms") if sealed else INTERFACES,
     )
-    made = network(plan, deployment.key(GetAtt("Key", "Arn")))
-    if asked.own:
-        out = [outwards(443, "AWS's services, and the Hub")]
-        about = f"Model containers of {deployment.stack}"
-        made.append(group("ContainersGroup", about, Ref("Vpc"), out))
-    return made
+    return network(plan, deployment.key(GetAtt("Key", "Arn")))
+
+
+def _containers_group(deployment: Deployment) -> AWSObject:
+    out = [outwards(443, "AWS's services, and the Hub")]
+    about = f"Model containers of {deployment.stack}"
+    vpc = Ref("Vpc") if deployment.makes_network else Ref("VpcId")
+    return group("ContainersGroup", about, vpc, out)
 
 
 def _network_outputs(deployment: Deployment) -> Iterator[tuple[str, object]]:
@@ -81,8 +88,6 @@ def _network_outputs(deployment: Deployment) -> Iterator[tuple[str, object]]:
     front = deployment.manifest.front
     if front.kind == "gateway" and not front.internal:
         yield "PublicSubnetIds", Join(",", [Ref("PublicSubnetA"), Ref("PublicSubnetB")])
-    if deployment.manifest.target.network.own:
-        yield "SecurityGroupIds", GetAtt("ContainersGroup", "GroupId")
 
 
 def execution_statements(deployment: Deployment, key: object | None) -> list[Statement]:
@@ -114,6 +119,8 @@ def execution_statements(deployment: Deployment, key: object | None) -> list[Sta
             {"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "AWS/SageMaker"]}},
         ),
     ]
+    if deployment.mode != "serverless":
+        statements.append(allow(["cloudwatch:DescribeAlarms"], _alarms(deployment)))
     if deployment.mode == "async":
         statements.append(allow(["s3:PutObject"], [Sub(f"${{Bucket.Arn}}/{ASYNC_PREFIX}*")]))
         topics = "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:"
@@ -123,6 +130,13 @@ def execution_statements(deployment: Deployment, key: object | None) -> list[Sta
     if deployment.has_network:
         statements += _network_statements()
     return statements
+
+
+def _alarms(deployment: Deployment) -> list[object]:
+    """The alarms that undo a roll-out: SageMaker reads their states as the execution role."""
+    names = [f"{deployment.stack}-*", *deployment.manifest.target.update.alarms]
+    where = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
+    return [Sub(where + name) for name in names]
 
 
 def _network_statements() -> list[Statement]:

@@ -34,8 +34,7 @@ MOST_VARIABLES = 16
 
 def component_hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSObject]:
     """An endpoint without a model, the base component, and one for each adapter."""
-    scale = deployment.manifest.scale
-    copies = deployment.machine.copies
+    scale, machine = deployment.manifest.scale, deployment.machine
     config = sagemaker.EndpointConfig(
         "EndpointConfig",
         ExecutionRoleArn=Ref("ExecutionRoleArn"),
@@ -44,8 +43,8 @@ def component_hosting(deployment: Deployment, rollback: AWSObject) -> list[AWSOb
                 deployment,
                 ManagedInstanceScaling=sagemaker.ManagedInstanceScaling(
                     Status="ENABLED",
-                    MinInstanceCount=-(-scale.min // copies),
-                    MaxInstanceCount=-(-scale.max // copies),
+                    MinInstanceCount=machine.for_copies(scale.min),
+                    MaxInstanceCount=machine.for_copies(scale.max),
                 ),
             )
         ],

@@ -17,6 +17,7 @@ from penstock.targets.aws.bucket import Bucket
 from penstock.targets.aws.build_part import BuildPart
 from penstock.targets.aws.builds import Builds, Workshop
 from penstock.targets.aws.database import SnapshotPart
+from penstock.targets.aws.docker import Docker
 from penstock.targets.aws.logs import Logs
 from penstock.targets.aws.parts import (
     CheckPart,
@@ -80,6 +81,20 @@ class Names:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What this machine does for a front.
+
+    `via` is where names are reached that only a rehearsal knows; `docker` builds the images.
+    """
+
+    via: str = ""
+    docker: Docker | None = None
+
+
+NOTHING_HERE = Here()
+
+
 class Deployer:
     """Deploys a manifest, looks at what is deployed, and removes it."""
 
@@ -91,12 +106,9 @@ class Deployer:
         *,
         keep_wreck: bool = False,
         gateway: GatewayFiles | None = None,
-        via: str = "",
+        here: Here = NOTHING_HERE,
     ) -> None:
-        """`gateway` is what the gateway of a front is told and made from (`wiring/cloud.py`).
-
-        `via` is where a front's names are reached that only a rehearsal knows.
-        """
+        """`gateway` is what the gateway of a front is told and made from (`wiring/cloud.py`)."""
         self.account, self.manifest = account, manifest
         self.names = Names(manifest.name)
         self.stacks = Stacks(account, manifest.name)
@@ -104,7 +116,7 @@ class Deployer:
         self.logs, self.runtime = Logs(account), Runtime(account)
         self._diagnosis = Diagnosis(self.hosting, self.logs)
         self.hub_cache, self._keep_wreck = hub_cache, keep_wreck
-        self._gateway, self._via = gateway, via
+        self._gateway, self._here = gateway, here
         self._domain: DomainFacts | None = None
         self._stack_parts: tuple[StackPart, ...] = ()
 
@@ -124,7 +136,7 @@ class Deployer:
             CheckPart("smoke", "answers as clients get them", questions.smoke),
         ]
         if self._gateway is not None:
-            asked = GatewayQuestions(partial(self._door, self._gateway)).ask
+            asked = GatewayQuestions(self.door).ask
             checks.append(CheckPart("front", "the gateway", asked))
         return Parts((base, *files, *images, main, *checks))
 
@@ -185,7 +197,7 @@ class Deployer:
     def resolved(self) -> Deployment:
         """The manifest made definite, as the templates are made from it."""
         self._domain = self._domain or read_domain(self.account, self.manifest)
-        return resolve(self.manifest, self._observed(), self.hub_cache)
+        return resolve(self.manifest, self._observed(), self.hub_cache, self._gateway)
 
     def _observed(self) -> Observed:
         return Observed(
@@ -230,16 +242,21 @@ class Deployer:
             physical = [found[name][1] for name in ("Bucket", "BuildProject", "Repository")]
         except KeyError:
             return None
-        return Builds(self.account, Workshop(*physical))
+        return Builds(self.account, Workshop(*physical), self._here.docker)
 
-    def _door(self, files: GatewayFiles, tell: Tell) -> Door | None:
+    def door(self, tell: Tell) -> Door | None:
+        """The gateway's address with a key; none where there is none to ask, which is told."""
+        files = self._gateway
+        if files is None:
+            return None
+
         def resources() -> Mapping[str, tuple[str, str]]:
             seen = self.stacks.find(self.names.main)
             return self.stacks.resources(seen) if seen else {}
 
         outputs = partial(self.outputs, self.names.main)
         doors = Doors(self.account, self.manifest, files, outputs, resources)
-        return doors.find(tell, self._via)
+        return doors.find(tell, self._here.via)
 
     def _stack_part(self, stack: Stack) -> StackPart:
         def wanted() -> Stack:

@@ -60,6 +60,8 @@ class Deployment:
     artifact: Artifact | None
     gateway: GatewayFiles | None = None
     """What the gateway of a front is told; none where there is no front."""
+    caution: str = ""
+    """What whoever deploys the image should know before."""
 
     @property
     def stack(self) -> str:
@@ -94,6 +96,23 @@ class Deployment:
         given = target.network.subnets or target.domain
         return target.network.own or bool(self.manifest.front.kind == "gateway" and not given)
 
+    @property
+    def copies(self) -> int:
+        """Copies of the model that one machine runs; TGI and Triton start one alone."""
+        return self.machine.copies if self.manifest.engine_kind in ("vllm", "lmi") else 1
+
+    def machines(self, copies: int) -> int:
+        """Machines that run so many copies."""
+        return -(-copies // self.copies)
+
+    @property
+    def makes_group(self) -> bool:
+        """Whether the base stack makes the containers' security group: in a network of its own,
+        and in that of a domain whose users have none."""
+        target, domain = self.manifest.target, self.observed.domain
+        lacks = domain is not None and not domain.security_groups
+        return target.network.own or (lacks and not target.network.subnets)
+
     def key(self, own: object) -> object | None:
         """The KMS key of all that is kept: one that exists, or `own`, made by the base stack."""
         given = self.manifest.target.kms_key
@@ -109,7 +128,8 @@ class Deployment:
         if domain:
             known["ExecutionRoleArn"] = domain.execution_role
             known["SubnetIds"] = ",".join(domain.subnets)
-            known["SecurityGroupIds"] = ",".join(domain.security_groups)
+            if domain.security_groups:
+                known["SecurityGroupIds"] = ",".join(domain.security_groups)
             known["VpcId"] = domain.vpc
         if target.role:
             known["ExecutionRoleArn"] = target.role
@@ -185,6 +205,7 @@ def resolve(
         ),
         artifact=packed,
         gateway=gateway,
+        caution=image.caution if image else "",
     )
 
 

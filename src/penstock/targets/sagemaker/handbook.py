@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from penstock.targets.sagemaker.scripts import (
     IMAGES,
     KEYS,
     README,
+    ROLE,
+    SESSION_S,
+    TRUST,
     WORKFLOW,
 )
 
@@ -45,8 +48,10 @@ class Place:
     domain: str | None
 
 
-def handbook(place: Place, emitted: Emitted) -> Iterator[tuple[str, str]]:
-    """Path and text of each file."""
+def handbook(
+    place: Place, emitted: Emitted, policies: Sequence[Mapping[str, object]]
+) -> Iterator[tuple[str, str]]:
+    """Path and text of each file; `policies` together are what whoever deploys must be allowed."""
     base, main = emitted.base, emitted.main
     stacks = {"name": place.name, "region": place.region, "base": base.name, "main": main.name}
     yield "base.json", _sent_whole(base.template)
@@ -64,10 +69,15 @@ def handbook(place: Place, emitted: Emitted) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "destroy.sh", DESTROY.format(**stacks)
+    for number, policy in enumerate(policies, start=1):
+        yield f"iam/deployer-{number}.json", pretty(policy)
+    yield "iam/trust.json", TRUST
+    yield "role.sh", ROLE.format(**stacks, session_s=SESSION_S)
     for action, trigger in TRIGGERS.items():
         script = "deploy.sh --no-execute-changeset" if action == "preview" else f"{action}.sh"
         text = WORKFLOW.format(
             **stacks,
+            session_s=SESSION_S,
             action=action,
             trigger=trigger.format(folder=place.folder),
             script=f"{place.folder}/{script}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from penstock.engines.sagemaker.control import SERVING
 from penstock.targets.aws.account import Account
 from penstock.targets.aws.refusals import aws_errors, message_of
 
@@ -43,6 +44,11 @@ class Endpoint:
     variants: tuple[Variant, ...]
     components: tuple[Component, ...]
     config: str
+
+    @property
+    def serves(self) -> bool:
+        """Whether it and all its components answer, also while they are changed or scaled."""
+        return {self.status, *(each.status for each in self.components)} <= SERVING
 
     @property
     def is_settled(self) -> bool:
@@ -112,19 +118,30 @@ class Hosting:
         return str(told.get("FailureReason", ""))
 
     def tags(self, arn: str) -> dict[str, str]:
-        """The tags of something, by its ARN."""
+        """The tags of something, by its ARN; none where it is gone."""
         with aws_errors("SageMaker"):
             pages = self._client.get_paginator("list_tags").paginate(ResourceArn=arn)
-            return {each["Key"]: each["Value"] for page in pages for each in page["Tags"]}
+            try:
+                return {each["Key"]: each["Value"] for page in pages for each in page["Tags"]}
+            except ClientError as error:
+                if "Could not find" not in message_of(error):
+                    raise
+                return {}
 
-    def delete_component(self, name: str) -> None:
-        """Begin to delete a component; one that is gone already is well."""
+    def delete_component(self, name: str) -> bool:
+        """Begin to delete a component; one that is gone already is well.
+
+        False where it has just begun to be scaled: then it has to be told again.
+        """
         with aws_errors("SageMaker"):
             try:
                 self._client.delete_inference_component(InferenceComponentName=name)
             except ClientError as error:
+                if "while it is in state" in message_of(error):
+                    return False
                 if "Could not find" not in message_of(error):
                     raise
+        return True
 
     def _component(self, name: str) -> Component | None:
         try:

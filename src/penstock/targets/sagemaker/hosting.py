@@ -94,14 +94,20 @@ def network(deployment: Deployment) -> object:
 
 
 def variant(deployment: Deployment, **more: object) -> sagemaker.ProductionVariant:
-    """The production variant: which machines, how many to begin with, with what driver."""
-    machine = deployment.machine
+    """The production variant: which machines, how many to begin with, with what driver.
+
+    `scale` counts copies, several of which a machine may hold; SageMaker refuses to begin with
+    more machines than its own scaling may start.
+    """
+    machine, scale = deployment.machine, deployment.manifest.scale
+    components = deployment.mode == "components"
+    fewest = machine.for_copies(scale.min) if components else deployment.machines(scale.min)
     if deployment.mode == "serverless":
         return _serverless(deployment, **more)
     made = sagemaker.ProductionVariant(
         VariantName=VARIANT,
         InstanceType=machine.type,
-        InitialInstanceCount=max(deployment.manifest.scale.min, 1),
+        InitialInstanceCount=max(fewest, 1),
         RoutingConfig=sagemaker.RoutingConfig(RoutingStrategy="LEAST_OUTSTANDING_REQUESTS"),
         **more,
     )

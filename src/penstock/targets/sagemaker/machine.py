@@ -27,6 +27,10 @@ class Machine:
         """Copies of the model that one machine holds."""
         return max(self.gpus // max(self.gpus_per_copy, 1), 1)
 
+    def for_copies(self, count: int) -> int:
+        """Machines that hold so many copies."""
+        return -(-count // self.copies)
+
 
 NO_MACHINE = Machine("", 0, 0, has_own_disks=True)
 """What serverless inference runs on."""

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 
-from troposphere import Output, Sub
+from troposphere import Output, Ref, Sub
 
 from penstock.targets.front.main import front_outputs
 from penstock.targets.front.scene import Scene
+from penstock.targets.sagemaker.asynchronous import ASYNC_PREFIX
+from penstock.targets.sagemaker.components import adapter_title
 from penstock.targets.sagemaker.deployment import Deployment
 
 QUESTION = '{"messages":[{"role":"user","content":"Hello"}],"max_tokens":50}'
+MOST_ADDRESSES = 100
+"""Adapters whose addresses are outputs: a stack has 200 outputs at most."""
 
 
 def outputs(deployment: Deployment, scene: Scene | None = None) -> Iterator[Output]:
@@ -25,8 +29,10 @@ def outputs(deployment: Deployment, scene: Scene | None = None) -> Iterator[Outp
         names = ",".join((deployment.base_component, *adapters))
         yield Output("InferenceComponents", Value=names)
     if deployment.mode == "async":
-        yield Output("CurlExample", Value=Sub(_async_example(deployment)))
+        yield from _async_places(deployment)
         return
+    if scene is None:
+        yield Output("InvokeExample", Value=Sub(_invoke_example(deployment)))
     if deployment.manifest.engine_kind in ("tgi", "triton"):
         yield Output("CurlExample", Value=Sub(_invoke_example(deployment)))
         return
@@ -36,6 +42,9 @@ def outputs(deployment: Deployment, scene: Scene | None = None) -> Iterator[Outp
         yield from front_outputs(scene, deployment.manifest.served_model)
         return
     yield Output("OpenAIBaseUrl", Value=Sub(base))
+    for adapter in list(deployment.manifest.adapters)[:MOST_ADDRESSES]:
+        url = _openai_url(deployment, adapter)
+        yield Output(f"{adapter_title(adapter)}OpenAIBaseUrl", Value=Sub(url))
     call = (
         f"curl {base}/chat/completions -H 'Content-Type: application/json' "
         f"""-H "Authorization: Bearer $(penstock token)" -d '{QUESTION}'"""
@@ -51,20 +60,24 @@ def integration(deployment: Deployment) -> str:
     return "role" if target.role else "standalone"
 
 
-def _openai_url(deployment: Deployment) -> str:
+def _openai_url(deployment: Deployment, adapter: str = "") -> str:
     url = f"https://runtime.sagemaker.${{AWS::Region}}.${{AWS::URLSuffix}}/endpoints/{deployment.stack}"
     if deployment.mode == "components":
-        url += f"/inference-components/{deployment.base_component}"
+        name = deployment.component_of(adapter) if adapter else deployment.base_component
+        url += f"/inference-components/{name}"
     return f"{url}/openai/v1"
 
 
+def _question(deployment: Deployment) -> str:
+    """A question in the container's own dialect."""
+    kind = deployment.manifest.engine_kind
+    if kind == "triton":
+        return '{"text_input":"Hello","parameters":{"max_tokens":50}}'
+    return '{"inputs":"Hello","parameters":{"max_new_tokens":50}}' if kind == "tgi" else QUESTION
+
+
 def _invoke_example(deployment: Deployment) -> str:
-    """For engines that SageMaker's OpenAI route is not known to reach."""
-    question = (
-        '{"text_input":"Hello","parameters":{"max_tokens":50}}'
-        if deployment.manifest.engine_kind == "triton"
-        else '{"inputs":"Hello","parameters":{"max_new_tokens":50}}'
-    )
+    """By the AWS CLI alone, whatever the engine speaks."""
     component = (
         f" --inference-component-name {deployment.base_component}"
         if deployment.mode == "components"
@@ -73,16 +86,28 @@ def _invoke_example(deployment: Deployment) -> str:
     return (
         "aws sagemaker-runtime invoke-endpoint --region ${AWS::Region} "
         f"--endpoint-name {deployment.stack}{component} --content-type application/json "
-        f"--cli-binary-format raw-in-base64-out --body '{question}' /dev/stdout"
+        f"--cli-binary-format raw-in-base64-out --body '{_question(deployment)}' /dev/stdout"
     )
 
 
-def _async_example(deployment: Deployment) -> str:
-    return (
+def _async_places(deployment: Deployment) -> Iterator[Output]:
+    """Where questions and answers lie, who is told, and a line that asks one."""
+    place = f"s3://${{BucketName}}/{ASYNC_PREFIX}"
+    for name, folder in (
+        ("Questions", "questions"),
+        ("Answers", "answers"),
+        ("Failures", "failures"),
+    ):
+        yield Output(f"{name}Url", Value=Sub(f"{place}{folder}/"))
+    yield Output("AnsweredTopicArn", Value=Ref("AnsweredTopic"))
+    yield Output("FailedTopicArn", Value=Ref("FailedTopic"))
+    asked = (
+        f"echo '{_question(deployment)}' | aws s3 cp - {place}questions/1.json && "
         "aws sagemaker-runtime invoke-endpoint-async --region ${AWS::Region} "
         f"--endpoint-name {deployment.stack} --content-type application/json "
-        "--input-location s3://${BucketName}/async/questions/1.json"
+        f"--input-location {place}questions/1.json"
     )
+    yield Output("CurlExample", Value=Sub(asked))
 
 
 def _dashboard_url(deployment: Deployment) -> str:

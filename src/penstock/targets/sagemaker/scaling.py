@@ -6,9 +6,12 @@ cannot track anything, so a step policy wakes the first copy on the first reques
 Asynchronous endpoints follow their backlog, and wake on `HasBacklogWithoutCapacity`.
 """
 
-from troposphere import AWSObject, Ref, cloudwatch
+from collections.abc import Iterator
+
+from troposphere import AWSObject, Ref
 from troposphere import applicationautoscaling as scaling
 
+from penstock.targets.aws.alarms import MOST_PLACES, Watch, alarm
 from penstock.targets.sagemaker.deployment import Deployment
 from penstock.targets.sagemaker.hosting import VARIANT
 
@@ -19,23 +22,27 @@ SCALE_IN_S, SCALE_OUT_S = 300, 60
 def autoscaling(deployment: Deployment) -> list[AWSObject]:
     """Scalable target and policies; none where the number never changes."""
     scale = deployment.manifest.scale
-    if scale.min == scale.max or deployment.mode == "serverless":
+    if deployment.mode == "serverless":
         return []
     components = deployment.mode == "components"
     asynchronous = deployment.mode == "async"
+    fewest, most = map(deployment.machines, (scale.min, scale.max))
     kind, what = ("variant", "DesiredInstanceCount")
     resource, needs = f"endpoint/{deployment.stack}/variant/{VARIANT}", "Endpoint"
     if components:
+        fewest, most = scale.min, scale.max
         kind, what = ("inference-component", "DesiredCopyCount")
         resource, needs = f"inference-component/{deployment.base_component}", "BaseComponent"
+    if fewest == most:
+        return []
     target = scaling.ScalableTarget(
         "ScalableTarget",
         DependsOn=[needs],
         ServiceNamespace="sagemaker",
         ScalableDimension=f"sagemaker:{kind}:{what}",
         ResourceId=resource,
-        MinCapacity=scale.min,
-        MaxCapacity=scale.max,
+        MinCapacity=fewest,
+        MaxCapacity=most,
     )
     tracked = _backlog(deployment) if asynchronous else _in_flight(deployment, components)
     wanted = scaling.TargetTrackingScalingPolicyConfiguration(
@@ -55,9 +62,13 @@ def autoscaling(deployment: Deployment) -> list[AWSObject]:
 
 
 def target_value(deployment: Deployment) -> int:
-    """Requests that a copy may have: those that it computes, and those that may wait for it."""
+    """Requests that a copy may have: those that it computes, and those that may wait for it.
+
+    Where machines are counted it is of all copies on one.
+    """
     computed = deployment.manifest.engine.max_sequences or 0
-    return computed + deployment.manifest.scale.queue_per_replica
+    of_one = computed + deployment.manifest.scale.queue_per_replica
+    return of_one if deployment.mode == "components" else of_one * deployment.copies
 
 
 def _in_flight(deployment: Deployment, components: bool) -> dict[str, object]:
@@ -82,7 +93,7 @@ def _backlog(deployment: Deployment) -> dict[str, object]:
 
 
 def _waking(deployment: Deployment, target: AWSObject) -> list[AWSObject]:
-    """The policy and the alarm that start the first copy."""
+    """The policy that starts the first copy, and the alarms that call for it."""
     policy = scaling.ScalingPolicy(
         "WakingPolicy",
         PolicyName=f"{deployment.stack}-waking",
@@ -97,28 +108,28 @@ def _waking(deployment: Deployment, target: AWSObject) -> list[AWSObject]:
             ],
         ),
     )
-    metric, statistic, dimension = (
-        ("HasBacklogWithoutCapacity", "Maximum", ("EndpointName", deployment.stack))
-        if deployment.mode == "async"
-        else (
-            "NoCapacityInvocationFailures",
-            "Sum",
-            ("InferenceComponentName", deployment.base_component),
+    return [policy, *(alarm(watch, [Ref(policy)]) for watch in _sleeping(deployment))]
+
+
+def _sleeping(deployment: Deployment) -> Iterator[Watch]:
+    """Requests that find no copy: those to an adapter may be counted under its own name."""
+    about = "A request found no copy of the model: start one"
+    metric, statistic = "NoCapacityInvocationFailures", "Sum"
+    adapters = (deployment.component_of(name) for name in deployment.manifest.adapters)
+    places = [{"InferenceComponentName": n} for n in (deployment.base_component, *adapters)]
+    if deployment.mode == "async":
+        metric, statistic = "HasBacklogWithoutCapacity", "Maximum"
+        places = [{"EndpointName": deployment.stack}]
+    for begin in range(0, len(places), MOST_PLACES):
+        place, *others = places[begin : begin + MOST_PLACES]
+        yield Watch(
+            f"WakingAlarm{begin // MOST_PLACES + 1 if begin else ''}",
+            about,
+            "AWS/SageMaker",
+            metric,
+            place,
+            statistic,
+            threshold=1,
+            minutes=1,
+            elsewhere=tuple(others),
         )
-    )
-    alarm = cloudwatch.Alarm(
-        "WakingAlarm",
-        AlarmDescription="A request found no copy of the model: start one",
-        AlarmActions=[Ref(policy)],
-        Namespace="AWS/SageMaker",
-        MetricName=metric,
-        Dimensions=[cloudwatch.MetricDimension(Name=dimension[0], Value=dimension[1])],
-        Statistic=statistic,
-        Period=60,
-        EvaluationPeriods=1,
-        DatapointsToAlarm=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanOrEqualToThreshold",
-        TreatMissingData="notBreaching",
-    )
-    return [policy, alarm]

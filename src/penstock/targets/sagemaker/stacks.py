@@ -59,6 +59,7 @@ def emit(
         main=_stack(deployment.stack, main, deployment),
         uploads=tuple(upload for upload in uploads if upload),
         builds=gateway.builds if gateway else (),
+        cautions=(deployment.caution,) if deployment.caution else (),
     )
 
 

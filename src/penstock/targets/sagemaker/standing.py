@@ -33,10 +33,8 @@ class Standing:
 
     @property
     def serves(self) -> bool:
-        """Whether the endpoint and all its components are in service."""
-        if self.endpoint is None or self.endpoint.status != "InService":
-            return False
-        return all(each.status == "InService" for each in self.endpoint.components)
+        """Whether there is an endpoint, and it and all its components answer."""
+        return self.endpoint is not None and self.endpoint.serves
 
     @property
     def is_well(self) -> bool:
