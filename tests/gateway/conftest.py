@@ -61,7 +61,6 @@ def _gateway(_engine: ScriptedEngine, _weather: ScriptedEngine) -> Iterator[Gate
         tools=ToolSettings(weather_url=_weather.url, call_timeout_s=5.0, max_rounds=3),
         max_body_bytes=100_000,
         max_header_bytes=8_192,
-        body_timeout_s=1.0,
         request_timeout_s=600.0,
         keep_alive_s=20.0,
         breaker=PATIENT,
