@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.fakes.bank import PRICE, Branch, make_branch
 
+from penstock.gateway import waiting
 from penstock.gateway.demand import Demand
 from penstock.gateway.line import Bounds, Line
 from penstock.gateway.passage import Usage
@@ -148,17 +149,20 @@ async def test_who_stands_in_has_a_place_of_its_own(branch: Branch) -> None:
 
 
 async def test_where_all_slots_are_taken_a_request_waits_until_some_are_written(
-    branch: Branch,
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(waiting, "_FOR_ROOM_S", 60.0)  # longer than any machine stands still
     slots = branch.clerk.slots
     (await branch.open(DEMAND)).settle("complete", Usage(7, 3), 0, 0.1)
     slots._free.clear()
     asked = branch.caller, branch.route, (b"req-room", b""), DEMAND
-    waiting = asyncio.create_task(open_patiently(branch.charges, *asked))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
+    opening = asyncio.create_task(open_patiently(branch.charges, *asked))
+    async with asyncio.timeout(60):
+        while not branch.clerk._crowd._waiting:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.005)
+    assert not opening.done()
     await branch.clerk.write()
-    charge = await waiting
+    charge = await opening
     assert charge.slot
     assert slots.open == SLOTS
     assert [purse.reserved for purse in charge.purses] == list(reversed(charge.worst))
