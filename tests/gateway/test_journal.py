@@ -127,7 +127,7 @@ def test_a_client_killed_after_any_chunk_is_charged_what_was_generated(
         body = json.dumps(asked_for(5, TOKENS + 1, stream=True)).encode()
         with chunked.connect() as client:
             client.send(request_of(body))
-            wait_until(lambda: [row.tokens for row in counting.journal.values()] == [tokens])
+            wait_until(lambda: [row.tokens for row in list(counting.journal.values())] == [tokens])
             if reads == "all":
                 for _ in range(tokens):
                     client.read_until(b"word ")
@@ -202,7 +202,10 @@ def test_gateways_and_the_database_die_under_load(
         async def run() -> None:
             asking = asyncio.create_task(load.keep_asking(24))
             await more(60)
+            engine.holds_after = 0  # it cannot have answered them all when it is killed
+            await asyncio.to_thread(wait_until, lambda: engine.waiting >= 12)
             mortal.process.kill()
+            engine.holds_after = None
             load.urls = [lasting.url]
             await more(20)
             await asyncio.to_thread(server.kill)
