@@ -235,6 +235,8 @@ def test_no_secret_lies_in_any_file(
     engine.play(plain(completion("the-answer-is-secret")))
     gateway.chat("the-question-is-secret")
     lines_when(tmp_path, len)
+    gateway.process.kill()  # no file is moved or removed from now on
+    gateway.process.wait()
     chains = b"".join(
         path.read_bytes() for path in (tmp_path / "audit" / "chains").rglob("*") if path.is_file()
     )
@@ -333,7 +335,7 @@ def test_a_gateway_that_ends_well_leaves_no_spool(engine: ScriptedEngine, tmp_pa
 def test_the_metrics_tell_of_it(gateway: GatewayProcess, tmp_path: Path) -> None:
     gateway.chat()
     lines_when(tmp_path, len)
-    assert gateway.metric("penstock_audit_entries_total") == 1
+    wait_until(lambda: gateway.metric("penstock_audit_entries_total") == 1)
     assert gateway.metric("penstock_audit_spool_bytes") > 0
     assert gateway.metric("penstock_audit_failures_total", step="write") == 0
 
