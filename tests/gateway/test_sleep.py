@@ -96,10 +96,10 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
         since_s = time.monotonic()
         rest = asks(gateway, 99)
         wait_until(lambda: held(gateway) == 100)
-        looks = (time.monotonic() - since_s) / 0.2
         model.play([Act.WAIT, *NO_COPY])
-        wait_until(lambda: model.running == 1)  # the last look that finds it asleep
+        wait_until(lambda: model.running)  # the last looks that find it asleep
         before = len(model.asked)
+        looks = (time.monotonic() - since_s) / 0.2
         model.play(AWAKE)
         model.release()
         answers = [each.result(60) for each in (*first, *rest)]
@@ -113,6 +113,18 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
         assert before < 10 + looks
         # Each was asked once more when it was awake, but for the one that saw it first.
         assert len(model.asked) - before in (100, 101)
+
+
+def test_a_refusal_that_comes_late_does_not_put_it_to_sleep_again(model: ScriptedEngine) -> None:
+    """One look is refused slowly, and meanwhile another one is answered."""
+    with GatewayProcess(sleeping(model)) as gateway:
+        both = asks(gateway, 2)
+        wait_until(lambda: held(gateway) == 2)
+        model.play([Act.WAIT, *NO_COPY], AWAKE)
+        wait_until(lambda: any(each.done() for each in both))
+        model.release()
+        assert [each.result(60).status_code for each in both] == [200] * 2
+        assert gateway.metric("penstock_wakes_total", engine="cloud") == 1
 
 
 def test_a_storm_that_comes_before_it_is_known_to_sleep(model: ScriptedEngine) -> None:

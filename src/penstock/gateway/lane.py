@@ -69,6 +69,7 @@ class Lane:
         "engine",
         "exchange",
         "head",
+        "risings",
         "takes_framed",
         "won",
     )
@@ -76,6 +77,8 @@ class Lane:
 
     def __init__(self, engine: Engine, race: Race, sink: Sink) -> None:
         self.engine = engine
+        self.risings = engine.sleep.risings if engine.sleep is not None else 0
+        """How often it had woken when it was asked."""
         self._race: Race = race
         self._sink: Sink = sink
         self.takes_framed = sink.takes_framed

@@ -81,7 +81,7 @@ class Sleep:
         self.asleep = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_s = self._called_s = 0.0
-        self.wakes = 0
+        self.wakes = self.risings = 0
         self.ends: dict[str, int] = {}
 
     def lets_through(self) -> bool:
@@ -94,8 +94,14 @@ class Sleep:
         self._next_s = now_s + self._settings.look_every_s
         return True
 
-    def has_refused(self) -> None:
-        """The engine has answered that it has no copy."""
+    def has_refused(self, risings: int) -> None:
+        """The engine has answered that it has no copy.
+
+        `risings` is of the moment when it was asked: what was asked before it woke, and was told
+        so late, says nothing of what it does now.
+        """
+        if risings < self.risings:
+            return
         now_s, pace_s = _now_s(), self._settings.look_every_s
         self._next_s = now_s + pace_s
         if not self.asleep:
@@ -129,9 +135,11 @@ class Sleep:
         return held
 
     def hold_again(self, held: Held) -> None:
-        """It has asked, and the engine still sleeps: it keeps its place and its time."""
+        """It has asked, and the engine still slept: it keeps its place and its time."""
         held.is_out = False
-        if held.is_late:
+        if not self.asleep:  # it woke meanwhile
+            held.go()
+        elif held.is_late:
             self._end(held)
         else:
             self._arm()
@@ -141,6 +149,7 @@ class Sleep:
         if not self.asleep:
             return
         self.asleep = False
+        self.risings += 1
         log.warning("engine %s is awake", self.name)
         if self._timer is not None:
             self._timer.cancel()

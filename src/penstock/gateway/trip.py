@@ -282,7 +282,7 @@ class Trip:
         if lane in self._lanes:
             self._lanes.remove(lane)
         if lane.engine.sleep is not None:
-            lane.engine.sleep.has_refused()
+            lane.engine.sleep.has_refused(lane.risings)
         if self._lanes:
             return
         if self._wait is not None and self._wait.engine is lane.engine:
