@@ -372,8 +372,9 @@ class Doorway(HttpToolsProtocol):
             super().shutdown()
         self._keep_alive = False
 
-    def sweep(self, now_s: float) -> None:
-        """End what has taken too long; called about once a second."""
+    def sweep(self, now_s: float, stood_s: float) -> None:
+        """End what has taken too long, but for the `stood_s` in which this process stood still."""
+        self._since_s += stood_s
         waited_s, settings = now_s - self._since_s, self._settings
         if self._waits_for == "rest":
             if waited_s > settings.body_timeout_s:
@@ -383,10 +384,7 @@ class Doorway(HttpToolsProtocol):
                 self.expire()
         elif self._client_takes_more():
             self._since_s = now_s
-        elif self._waits_for == "goodbye":
-            if waited_s > _LINGER_S:
-                self.transport.abort()
-        elif waited_s > settings.keep_alive_s:
+        elif waited_s > (_LINGER_S if self._waits_for == "goodbye" else settings.keep_alive_s):
             self.transport.abort()
 
     def expire(self) -> None:

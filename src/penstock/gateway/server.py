@@ -111,9 +111,11 @@ class GatewayServer:
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        before_s = loop.time()
         while True:
             await asyncio.sleep(_SWEEP_EVERY_S)
             now_s = loop.time()
+            stood_s, before_s = max(0.0, now_s - before_s - _SWEEP_EVERY_S), now_s
             for connection in list(self._server.server_state.connections):
                 if isinstance(connection, Doorway):
-                    connection.sweep(now_s)
+                    connection.sweep(now_s, stood_s)
