@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -33,22 +33,18 @@ async def with_key(port: int, key: str) -> AsyncGenerator[int, None]:
     """Pass requests on to `port` with a key put in; gives the port to ask."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readuntil(b"\r\n\r\n")
             size = next((int(line.split(b":")[1]) for line in head.split(b"\r\n")
                          if line.lower().startswith(b"content-length:")), 0)  # fmt: skip
             body = await reader.readexactly(size)
             gateway, out = await asyncio.open_connection("127.0.0.1", port)
-            more = f"authorization: Bearer {key}\r\nconnection: close\r\n\r\n".encode()
-            out.write(_without_connection(head) + more + body)
-            while data := await gateway.read(65_536):
-                writer.write(data)
-                await writer.drain()
-            out.close()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+            with closing(out):  # also where the suite hangs up first
+                more = f"authorization: Bearer {key}\r\nconnection: close\r\n\r\n".encode()
+                out.write(_without_connection(head) + more + body)
+                while data := await gateway.read(65_536):
+                    writer.write(data)
+                    await writer.drain()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]

@@ -28,6 +28,7 @@ def test_what_waits_for_the_database_is_told(
         wait_until(lambda: gateway.metric("penstock_ledger_up") == 0)
         assert gateway.metric("penstock_ledger_waiting") == 5
         assert gateway.metric("penstock_ledger_room_ratio") < 1
+        wait_until(lambda: "changes of keys are not seen" in gateway.log)
         server.start()
         entries_when(gateway, lambda found: len(found) == 6)
         wait_until(lambda: gateway.metric("penstock_ledger_up") == 1)

@@ -93,7 +93,8 @@ def test_no_request_breaks_it(
     def check(case: Any) -> None:
         if isinstance(case.body, dict) and "model" in case.body:
             case.body["model"] = NAME
-        answer = case.call(base_url=tiny.url, headers={"authorization": f"Bearer {ALICE}"})
+        key = {"authorization": f"Bearer {ALICE}"}
+        answer = case.call(base_url=tiny.url, headers=key, timeout=60)
         statuses.add(answer.status_code)
         case.validate_response(answer, checks=CHECKS)
 

@@ -161,12 +161,13 @@ def test_an_endpoint_that_is_not_there(aws: Account) -> None:
         if each.sagemaker is not None
     )
     with GatewayProcess(replace(made, engines=engines), is_ready=False) as gateway:
+        # It listens after five seconds, even if the endpoints could not be looked at until then.
+        wait_until(lambda: gateway.get("/ready", None).json()["engines_down"] == ["base", "poet"])
         refused = gateway.chat("Hello", ALICE, model="base", max_tokens=4)
         assert refused.status_code == 503
         assert "nowhere" not in refused.text
         assert "Could not find endpoint" in gateway.log  # the operator is told
         assert "endpoint/nowhere" in gateway.log
-        assert gateway.get("/ready", None).json()["engines_down"] == ["base", "poet"]
 
 
 def test_a_key_that_is_refused_is_said_and_tried_anew(

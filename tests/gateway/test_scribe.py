@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from tests.fakes.gateway_engine import ScriptedEngine, wait_until
 from tests.gateway.gateway_process import GatewayProcess
@@ -33,10 +34,7 @@ def settings(engine: ScriptedEngine, tmp_path: Path) -> Settings:
 
 def scribes(gateway: GatewayProcess) -> list[int]:
     """The processes that the gateway has started."""
-    tasks = Path(f"/proc/{gateway.process.pid}/task")
-    return [
-        int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()
-    ]
+    return [child.pid for child in psutil.Process(gateway.process.pid).children()]
 
 
 def is_gone(pid: int) -> bool:

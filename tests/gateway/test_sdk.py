@@ -41,7 +41,13 @@ def test_plain_and_streamed_say_the_same(real: RealEngine) -> None:
 
 
 def test_usage_comes_where_it_was_asked_for(real: RealEngine) -> None:
-    before = real.gateway.metric("penstock_tokens_total", tenant="bob", kind="completion")
+    """What ends an answer comes behind the last event that a client reads of it."""
+
+    def counted() -> float:
+        return real.gateway.metric("penstock_tokens_total", tenant="bob", kind="completion")
+
+    wait_until(lambda: real.gateway.metric("penstock_engine_outstanding") == 0)
+    before = counted()
     stream = real.gateway.sdk(BOB).chat.completions.create(
         model=NAME,
         messages=HELLO,
@@ -53,8 +59,8 @@ def test_usage_comes_where_it_was_asked_for(real: RealEngine) -> None:
     assert last.choices == []
     assert last.usage is not None
     assert 0 < last.usage.completion_tokens <= 8
-    after = real.gateway.metric("penstock_tokens_total", tenant="bob", kind="completion")
-    assert after - before == last.usage.completion_tokens
+    tokens = last.usage.completion_tokens
+    wait_until(lambda: counted() - before == tokens)
 
 
 async def test_async(real: RealEngine) -> None:

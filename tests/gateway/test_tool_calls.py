@@ -89,6 +89,7 @@ def test_a_call_that_was_given_up_has_a_line(
     assert [(each["kind"], each["outcome"]) for each in lines] == [
         ("request", "client_gone"), ("tool", "client_gone")
     ]  # fmt: skip
+    wait_until(lambda: notes.noted() == ["waiting", "cancelled"])  # else among the next one's
 
 
 def test_calls_by_mcp_are_on_the_books_too(booked: GatewayProcess) -> None:
