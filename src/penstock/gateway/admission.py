@@ -22,6 +22,9 @@ from penstock.registry.purse import Purse
 from penstock.registry.records import KeyRecord, Limits, Policy, Price, Share, TenantRecord
 from penstock.registry.stores.changes import Changes
 
+_ASIDE = 5.0
+"""So many requests a second that ask no model every tenant and key may make."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -230,6 +233,28 @@ class Admission:
                     break
                 taken.put_back()
             raise
+
+    def admit_aside(self, caller: Caller) -> None:
+        """Take a request that asks no model, but the database: of usage, of files, of batches.
+
+        Their rate is that of other requests, but at least `_ASIDE`, and their count is one of its
+        own, in this gateway alone: who looks after a batch loses no answer by it. The day's count
+        is not touched.
+
+        Raises:
+            LimitExceeded: the rate of the tenant or the key is used up.
+        """
+        for account in caller.accounts:
+            limits = account.gate.limits
+            if limits.requests_per_second is None:
+                continue
+            rate = max(limits.requests_per_second, _ASIDE)
+            terms = Limits(rate, max(limits.burst or 0, round(2 * rate)))
+            if account.aside is None:
+                account.aside = self._own_gate(account.scope, terms)
+            account.aside.change(terms)
+            if refusal := account.aside.request():
+                raise limit_reached(caller, account.gate, refusal)
 
     def resolve(self, caller: Caller, model: str) -> Route:
         """Return the route of `model`; a model the caller may not use does not exist for it.

@@ -12,12 +12,14 @@ from penstock.registry.records import KeyRecord, Limits, Policy, TenantRecord
 class Account:
     """The limits and budgets of one scope (`tenant:NAME`, `key:ID`); it outlives changes."""
 
-    __slots__ = ("budgets", "gate", "purses", "scope")
+    __slots__ = ("aside", "budgets", "gate", "purses", "scope")
 
     def __init__(self, scope: str, policy: Policy, gate: Gate, wall: Clock) -> None:
         self.scope = scope
         self.budgets = policy.budgets
         self.gate = gate
+        self.aside: Gate | None = None
+        """Counts what asks no model, from the first such request on."""
         self.purses = Purses(scope, policy.budgets, wall)
 
     def change(self, policy: Policy) -> None:

@@ -108,7 +108,7 @@ def _usage(keyed: list[dict[str, list[str]]]) -> dict[str, object]:
     ]
     operation["responses"] = {
         "200": {"description": "Sums, and the state of budgets"},
-        **_errors(400, 401, 404, 503),
+        **_errors(400, 401, 404, 429, 503),
     }
     return operation
 

@@ -37,6 +37,7 @@ class OwnUsage:
     async def answer(self, request: Request) -> Response:
         """Sums of the tenant of this key; `since`, `until` (days), `group_by`, `model`."""
         caller = self.admission.identify(secret_in(request), claimed_tenant(request))
+        self.admission.admit_aside(caller)
         asked = dict(request.query_params)
         by = groups_in(asked.pop("group_by", "model"))
         if "tenant" in by:

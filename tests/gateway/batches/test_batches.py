@@ -234,7 +234,7 @@ def test_limits_make_a_batch_wait(engine: CountingEngine, tmp_path: Path) -> Non
     settings = batch_settings({"engine": engine.url}, tmp_path)
     settings = with_bob(settings, requests_per_second=4.0, burst=2, concurrent_requests=2)
     with GatewayProcess(settings) as gateway:
-        client = gateway.sdk(BOB)
+        client = gateway.sdk(BOB).with_options(max_retries=10)  # to look has a rate, too
         done = wait_for(client, start(client, [line(str(n)) for n in range(8)]).id)
         assert len(rows(client, done.output_file_id)) == 8
         told = entries_when(gateway, lambda found: len(found) == 8)

@@ -195,7 +195,7 @@ def test_limits_and_budgets_that_gateways_share_hold_for_lines(
         settings = msgspec.structs.replace(settings, keys=settings.keys[:2])
         lines = [line(str(n), "word " * 60) for n in range(80)]
         with GatewayProcess(settings) as one, GatewayProcess(settings) as other:
-            clients = one.sdk(BOB), other.sdk(BOB)
+            clients = [each.sdk(BOB).with_options(max_retries=10) for each in (one, other)]
             batches = [start(client, lines) for client in clients]
             good, codes = 0, set[str]()
             for client, batch in zip(clients, batches, strict=True):

@@ -27,7 +27,7 @@ PATHS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets in who has a tenant's key, while files can be kept."""
+    """Lets in who has a tenant's key, at the tenant's rate, while files can be kept."""
 
     admission: Admission
     trouble: Callable[[], str]
@@ -44,6 +44,7 @@ class Guard:
 
     async def _answer(self, by_method: Mapping[str, Action], request: Request) -> Response:
         caller = self.admission.identify(secret_in(request), claimed_tenant(request))
+        self.admission.admit_aside(caller)
         if trouble := self.trouble():
             raise StoreUnavailable("files and batches cannot be had now", why=trouble)
         method = "GET" if request.method == "HEAD" else request.method

@@ -92,6 +92,7 @@ class Counters:
 
     async def _work(self) -> None:
         task = asyncio.current_task()
+        failed = False
         # The driver may swallow a cancellation that comes with an answer: so it is asked for too.
         while task is not None and not task.cancelling():
             pause_s = (_BEAT_S if self.online else _BEAT_ALONE_S) - (self.clock() - self._beat_s)
@@ -106,10 +107,13 @@ class Counters:
                     await self.step()
                 else:
                     await self.serve()
+                failed = False
             except Exception:
                 # A defect must not end the only task that speaks with the server; those who
                 # wait for it look for themselves again.
-                log.exception("the counters failed")
+                if not failed:  # it would be told twice a second
+                    log.exception("the counters failed")
+                failed = True
                 self._release()
                 await asyncio.sleep(_BEAT_ALONE_S)
 
