@@ -87,7 +87,13 @@ def test_errors_of_an_adapter_ring(aws: Account, watched: Deployments) -> None:
         )
         return ringing(aws).get("The model answers with errors")
 
-    aws.order("faults", {"kind": "alarm", "name": wait_for(fail), "times": 5000})
+    def rings() -> bool:
+        return "The model answers with errors" in ringing(aws)
+
+    name = wait_for(fail)
+    wait_for(lambda: not rings())  # what rings from now on does so until it is taken away
+    aws.order("faults", {"kind": "alarm", "name": name, "times": 10**6})
+    wait_for(rings)
     told, _ = watched.run("doctor", "--json")
     assert "the container fails on requests" in told
     aws.order("faults", method="DELETE")
