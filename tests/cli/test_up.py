@@ -30,10 +30,11 @@ def test_detach_status_logs_down(marked: Marked) -> None:
     assert "demo is ready at" in text
     assert "restarts: 0" in text
 
-    def last_line() -> str:
-        return marked.cli("logs", "engine", "-n", "1").stdout
+    def last_line(of: str) -> str:
+        return marked.cli("logs", of, "-n", "1").stdout
 
-    wait_until(lambda: last_line() == "completion /v1/completions\n")
+    wait_until(lambda: last_line("engine") == "completion /v1/completions\n")
+    wait_until(lambda: last_line("gateway").startswith("good listens"))
     everything = marked.cli("logs").stdout
     assert "gateway: good listens" in everything
     assert "supervisor: " in everything

@@ -3,7 +3,8 @@
 `python service_process.py PORT MODE [MARK]`; MARK is for finding it in the process table. Modes:
 `good`, `dies` (exit 3 after a traceback-like line), `deaf` (never ready), `slow` (the same, where
 it is waited for longer), `cold` (ready, but the first request fails), `stubborn` (ignores
-SIGTERM), `family` (starts a child in the group and one in a session of its own).
+SIGTERM), `family` (starts a child in the group and one in a session of its own). SIGUSR1 makes any
+of them hang.
 """
 
 import http.server
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 port, mode, mark = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 
@@ -38,6 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if mode == "dies":
     print("ValueError: safetensors: the weights are damaged", file=sys.stderr, flush=True)
     sys.exit(3)
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(600))
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode == "family":

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.marked import wait_until
 
 from penstock.targets.local.child import LEASH
+from penstock.targets.local.leash import Group
 
 linux_only = pytest.mark.skipif(
     not sys.platform.startswith("linux"),
@@ -78,7 +79,7 @@ def test_end_of_file_ends_the_group_and_the_deserters(tmp_path: Path) -> None:
         "time.sleep(600)"
     )
     log = tmp_path / "log"
-    with leash(log, *python(code)) as held:
+    with leash(log, *python(code), grace_s=60) as held:
         wait_until(lambda: log.exists() and log.read_text().count("\n") == 2)
         pids = [int(held.stdout.readline()), *map(int, log.read_text().split())]
         assert all(psutil.pid_exists(pid) for pid in pids)
@@ -107,6 +108,13 @@ def test_who_ignores_the_request_is_killed(tmp_path: Path, number: int, at_least
         held.send_signal(number)
         assert held.wait(timeout=60) == 128 + signal.SIGKILL
         assert at_least_s <= time.monotonic() - begun_s
+
+
+def test_a_group_that_is_gone_before_the_signal_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["/bin/sh", "-c", ":"], start_new_session=True) as gone:
+        gone.wait(timeout=60)
+    monkeypatch.setattr(Group, "remains_in_group", lambda _: True)  # as it was a moment ago
+    Group(gone.pid).signal(signal.SIGTERM)
 
 
 @linux_only

@@ -50,6 +50,21 @@ def test_following_goes_on_after_rotation(tmp_path: Path) -> None:
     assert list(follower.lines()) == ["new"]
 
 
+def test_what_came_just_before_a_rotation_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("old\n")
+    follower = Follower(path)
+    with path.open("a") as file:
+        file.write("last\nha")
+    begin(path)
+    assert list(follower.lines()) == [], "there is no file yet"
+    path.write_text("lf\nnew\n")
+    assert list(follower.lines()) == ["last", "half", "new"]
+    begin(path)
+    path.write_text("newer\n")
+    assert list(follower.lines()) == ["newer"]
+
+
 def test_the_journal_skips_seconds_of_waiting(tmp_path: Path) -> None:
     write = journal(tmp_path / "supervisor.log")
     write(Event("engine", Phase.STARTING, "waits"))

@@ -15,7 +15,7 @@ def test_nothing_to_stop(tmp_path: Path) -> None:
 def test_a_supervisor_that_does_not_react_is_killed(marked: Marked) -> None:
     supervisor = marked.supervise("family")
     marked.until("stack ready")
-    supervisor.send_signal(signal.SIGSTOP)
+    supervisor.send_signal(signal.SIGUSR1)
     ended = stop(marked.directory, patience_s=0.3)
     assert ended is not None
     assert ended.pid == supervisor.pid

@@ -101,7 +101,7 @@ def test_a_hung_service_is_started_again(marked: Marked, victim: str) -> None:
     marked.supervise()
     marked.until(READY)
     before = {service.name: service for service in _services(marked)}
-    os.kill(before[victim].pid or 0, signal.SIGSTOP)
+    os.kill(before[victim].pid or 0, signal.SIGUSR1)
     heard = marked.until(f"{victim} ready")
     assert f"{victim} restarting hung: it answered no probe, and was ended" in heard
     after = {service.name: service for service in _services(marked)}
@@ -168,11 +168,13 @@ def test_a_gateway_before_a_foreign_engine(marked: Marked) -> None:
 
 
 def test_the_engine_is_warm_before_the_gateway_starts(marked: Marked) -> None:
-    marked.supervise()
+    supervisor = marked.supervise()
     heard = marked.until(READY)
     steps = ["engine starting", "engine warming", "engine ready", "gateway starting", READY]
     places = [heard.index(step) for step in steps]
     assert places == sorted(places)
+    supervisor.terminate()
+    marked.rest()
     log = (marked.directory / ".penstock/logs/engine.log").read_text()
     assert log.count("completion /v1/completions") == 1
 

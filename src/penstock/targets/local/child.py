@@ -66,7 +66,8 @@ class Child:
         code = await self._leash.wait()
         if code < 0:  # the leash itself was killed: end what it held
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                if self.pid:  # 0 is our own group: it was killed before it had said
+                    os.killpg(self.pid, signal.SIGKILL)
             return Fate(signal=-code)
         return Fate(signal=code - 128) if code > 128 else Fate(code)
 

@@ -143,10 +143,10 @@ class Keeper:
 
     async def stop(self) -> None:
         """End it and everything it started; returns when nothing is left."""
-        child, self._child = self._child, None
-        if child is not None:
+        if self._child is not None:
             self._enter(Phase.STOPPING, "stops")
-            await child.stop()
+            await self._child.stop()  # `kill` may come meanwhile
+            self._child = None
         self._enter(Phase.STOPPED, "stopped")
 
     def kill(self) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,11 +44,11 @@ def journal(path: Path) -> Report:
 
 def tail(path: Path, lines: int) -> list[str]:
     """The last `lines` lines, oldest first; none when there is no such file."""
-    if lines <= 0 or not path.exists():
+    if lines <= 0:
         return []
-    with path.open("rb") as file:
+    data = b""
+    with suppress(FileNotFoundError), path.open("rb") as file:
         position = file.seek(0, os.SEEK_END)
-        data = b""
         while position and data.count(b"\n") <= lines:
             step = min(_BLOCK, position)
             position = file.seek(position - step)
@@ -61,24 +62,38 @@ class Follower:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._position = path.stat().st_size if path.exists() else 0
-        self._inode = path.stat().st_ino if path.exists() else 0
+        self._position = self._inode = 0
+        with suppress(FileNotFoundError):
+            found = path.stat()
+            self._position, self._inode = found.st_size, found.st_ino
         self._rest = b""
 
     def lines(self) -> Iterator[str]:
         """The complete lines that came since the last call."""
-        if not self.path.exists():
-            return
-        found = self.path.stat()
-        if found.st_ino != self._inode or found.st_size < self._position:
-            self._inode, self._position = found.st_ino, 0
-        with self.path.open("rb") as file:
-            file.seek(self._position)
-            data = self._rest + file.read()
-            self._position = file.tell()
-        *complete, self._rest = data.split(b"\n")
+        *complete, self._rest = (self._rest + self._read()).split(b"\n")
         for line in complete:
             yield line.decode(errors="replace")
+
+    def _read(self) -> bytes:
+        """What came since the last call; first the end of a file that was moved aside."""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            found, older = os.fstat(file.fileno()), b""
+            if found.st_ino != self._inode or found.st_size < self._position:
+                older = self._read_older()
+                self._inode, self._position = found.st_ino, 0
+            file.seek(self._position)
+            data = file.read()
+            self._position += len(data)
+            return older + data
+        return b""  # it is just being moved aside
+
+    def _read_older(self) -> bytes:
+        older = self.path.with_name(f"{self.path.name}.1")
+        with suppress(FileNotFoundError), older.open("rb") as file:
+            if os.fstat(file.fileno()).st_ino == self._inode:
+                file.seek(self._position)
+                return file.read()
+        return b""
 
 
 def follow(paths: dict[str, Path], *, pause_s: float = 0.2) -> Iterator[tuple[str, str]]:
