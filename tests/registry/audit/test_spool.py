@@ -17,7 +17,7 @@ from penstock.registry.audit.book import Rules
 from penstock.registry.audit.chain import HEAD, read_head
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.records import Contents, pack_begun, pack_ended
-from penstock.registry.audit.spool import BEGIN, END, WHOLE, Spool
+from penstock.registry.audit.spool import BEGIN, END, WHOLE, Spool, SpoolFile
 from penstock.registry.entries import OUTCOMES, End
 
 SMALL = 4096
@@ -123,6 +123,33 @@ def test_what_begins_is_not_refused_before_the_next_file_is_made(tmp_path: Path)
     assert own.has_room
     own.prepare()
     assert own._spare is not None
+
+
+class Rolling(Spool):
+    """Begins the next file while the other thread looks for finished ones."""
+
+    looked_at = False
+
+    @property
+    def _current(self) -> SpoolFile:  # type: ignore[override]
+        if self.looked_at:
+            self.looked_at = False
+            self._roll(0)
+        return self._file
+
+    @_current.setter
+    def _current(self, file: SpoolFile) -> None:
+        self._file = file
+
+
+def test_the_next_file_may_be_begun_while_finished_ones_are_looked_for(tmp_path: Path) -> None:
+    own = Rolling(tmp_path / "one", file_bytes=SMALL)
+    own.append(WHOLE, b"a record")
+    assert len(own.read(100)) == 1
+    own.looked_at = True
+    assert own.finished() == [1]
+    own.release(1)
+    assert len(own._files) == 1
 
 
 def test_a_record_that_was_not_finished_is_not_read(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class SpoolFile:
 class Spool:
     """The spool of this process; its folder is locked as long as it lives.
 
-    `append` belongs to the event loop, `read`, `prepare` and `release` to one other thread.
+    `append` belongs to the event loop, `read`, `prepare` and `release` to one other thread, which
+    looks at a copy of the files: another one may come at any moment.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class Spool:
     def finished(self) -> list[int]:
         """Return the numbers of files that are read to their end and get no more records."""
         number, offset = self._read_to
-        full = [file for file in self._files if file is not self._current]
+        full = [file for file in list(self._files) if file is not self._current]
         return [
             file.number
             for file in full
@@ -193,7 +194,7 @@ class Spool:
 
     def release(self, number: int) -> None:
         """Give a file back; all its records are safe elsewhere."""
-        file = next(file for file in self._files if file.number == number)
+        file = next(file for file in list(self._files) if file.number == number)
         self._files.remove(file)
         file.drop()
 
