@@ -21,7 +21,7 @@ from penstock.ground.errors import NoRoom, StoreUnavailable
 from penstock.registry.crowd import Crowd
 from penstock.registry.entries import Entry
 from penstock.registry.purse import Purse
-from penstock.registry.scribe import OwnScribe, Portion, Scribe
+from penstock.registry.scribe import OwnScribe, Portion, Scribe, in_thread
 from penstock.registry.slots import SLOTS, Kept, Owner, SlotFile, read_kept, spill
 from penstock.registry.stores.changes import Changes
 from penstock.registry.stores.ports import Accounts, Books
@@ -354,7 +354,7 @@ class Clerk:
         if self._undertaker is None:
             return not any(each.way for each in left)
         try:
-            await asyncio.to_thread(self._undertaker.bury, owner.replica, left)
+            await in_thread(self._undertaker.bury, owner.replica, left)
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise StoreUnavailable("the audit of the dead cannot be written", why=why) from None

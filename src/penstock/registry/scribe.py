@@ -5,6 +5,7 @@ has is not written twice. Slots are free only afterwards.
 """
 
 import asyncio
+import logging
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from penstock.ground.errors import StoreUnavailable
 from penstock.registry.entries import Entry
 from penstock.registry.slots import Kept, read_kept
 from penstock.registry.stores.ports import Books, LeaseId
+
+log = logging.getLogger("penstock.registry")
 
 
 class Portion(NamedTuple):
@@ -100,7 +103,7 @@ class OwnScribe:
             StoreUnavailable: it cannot be written.
         """
         if self._lines is not None:
-            await _in_thread(self._lines.start)
+            await _audit(self._lines.start)
 
     async def write(self, portion: Portion, held: Mapping[LeaseId, int], *, again: bool) -> None:
         """Scribe: write a portion."""
@@ -110,7 +113,7 @@ class OwnScribe:
             kept = self._kept(portion)
             entries = [each.entry for each in kept]
             if self._lines is not None:
-                await _in_thread(self._lines.write, kept)
+                await _audit(self._lines.write, kept)
         await self._books.write(entries, self._replica, held, again=again)
 
     def _kept(self, portion: Portion) -> list[Kept]:
@@ -121,17 +124,32 @@ class OwnScribe:
     async def tend(self) -> None:
         """Scribe: see to the audit's disk."""
         if self._lines is not None:
-            await _in_thread(self._lines.tend)
+            await _audit(self._lines.tend)
 
     async def close(self, *, complete: bool) -> None:
         """Scribe: end the audit's chain."""
         if self._lines is not None:
             lines = self._lines
-            await _in_thread(lambda: lines.end(closed=complete))
+            await _audit(lambda: lines.end(closed=complete))
 
 
-async def _in_thread(step: Callable[..., None], *args: object) -> None:
+async def in_thread(step: Callable[..., None], *args: object) -> None:
+    """Do a step; who is cancelled meanwhile is let go when its thread has ended.
+
+    Else two threads were at one chain: the one that nobody waits for any more, and the next.
+    """
+    doing = asyncio.create_task(asyncio.to_thread(step, *args))
     try:
-        await asyncio.to_thread(step, *args)
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait((doing,))
+        if not doing.cancelled() and (error := doing.exception()):
+            log.warning("what was done last was in vain: %s", error)
+        raise
+
+
+async def _audit(step: Callable[..., None], *args: object) -> None:
+    try:
+        await in_thread(step, *args)
     except OSError as error:
         raise StoreUnavailable("the audit cannot be written", why=error.strerror or "") from None

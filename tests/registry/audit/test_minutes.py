@@ -1,6 +1,8 @@
 """Lines of requests made of slots: each once and in order, whatever dies when."""
 
 import asyncio
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from penstock.registry.clerk import Clerk
 from penstock.registry.entries import OUTCOMES, End
 from penstock.registry.records import Budgets, Price
 from penstock.registry.scribe import OwnScribe, Portion
-from penstock.registry.slots import Owner, SlotFile, read_kept, spill
+from penstock.registry.slots import Kept, Owner, SlotFile, read_kept, spill
 from penstock.registry.stores.accounts import AccountStore
 from penstock.registry.stores.books import BookStore
 from penstock.registry.stores.database import Database
@@ -155,6 +157,45 @@ def test_a_ledger_that_is_away_leads_to_no_second_line(tmp_path: Path) -> None:
         await database.close()
 
     asyncio.run(run())
+    assert told(tmp_path) == ["req-1 complete"]
+
+
+class Slow(Minutes):
+    """Writes when it may, as on a disk that is slow."""
+
+    def __init__(self, minutes: Minutes) -> None:
+        self._book, self.entries = minutes._book, 0
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def write(self, ended: Iterable[Kept]) -> None:
+        self.begun.set()
+        assert self.may.wait(60)
+        super().write(ended)
+
+
+async def test_lines_that_are_being_written_when_the_gateway_ends_are_waited_for(
+    tmp_path: Path,
+) -> None:
+    """They are asked for again then: two threads would write them both, into one chain."""
+    gateway = Gateway(tmp_path)
+    slow = Slow(gateway.minutes)
+    database = Database(str(tmp_path / "r.db"))
+    await database.create()
+    scribe = OwnScribe(BookStore(database), gateway.slots, "gw", slow)
+    gateway.end(gateway.ask("req-1"))
+    portion = Portion(gateway.slots.settled)
+    writing = asyncio.create_task(scribe.write(portion, {}, again=False))
+    assert await asyncio.to_thread(slow.begun.wait, 60)
+    writing.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not writing.done()
+    slow.may.set()
+    await asyncio.wait({writing})
+    assert writing.cancelled()
+    await scribe.write(portion, {}, again=True)
+    await scribe.close(complete=True)
+    await database.close()
     assert told(tmp_path) == ["req-1 complete"]
 
 
