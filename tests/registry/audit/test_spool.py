@@ -14,7 +14,7 @@ from penstock.ground.errors import StoreUnavailable
 from penstock.registry.audit import spool as spools
 from penstock.registry.audit.archivist import CHAINS, SPOOLS, Archivist
 from penstock.registry.audit.book import Rules
-from penstock.registry.audit.chain import HEAD, read_head
+from penstock.registry.audit.chain import HEAD, ChainWriter, read_head
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.records import Contents, pack_begun, pack_ended
 from penstock.registry.audit.spool import BEGIN, END, WHOLE, Spool, SpoolFile
@@ -253,3 +253,28 @@ def test_a_disk_that_fails_is_tried_again_and_nothing_comes_twice(
     assert desk.archivist.failures >= 1
     assert pauses[0] > 0.05
     assert names(desk.root) == ["r1 complete"]
+
+
+@pytest.mark.parametrize("at_an_end", [False, True])
+def test_lines_that_the_head_cannot_tell_of_are_there_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at_an_end: bool
+) -> None:
+    """The disk is full for the head: after lines, or where a segment ends."""
+    real = ChainWriter.write_head
+
+    def failing(chain: ChainWriter, *, ended: bool = False, closed: bool = False) -> None:
+        if ended is at_an_end:
+            raise OSError(28, "No space left on device")
+        real(chain, ended=ended, closed=closed)
+
+    monkeypatch.setattr(ChainWriter, "write_head", failing)
+    for number in range(40):
+        desk.spool.append(WHOLE, whole(f"r{number}"))
+        desk.archivist._try(desk.step, 0.05)
+    assert desk.archivist.failures > 0
+    monkeypatch.undo()
+    desk.step()
+    assert desk.archivist.entries == 40
+    assert names(desk.root) == [f"r{number}" for number in range(40)]
+    assert len(list((desk.root / CHAINS / "one").glob("*.open"))) == 1
+    assert check(desk.root, wrapper()).newer <= 2, "its header, and where one ended, its footer"

@@ -58,6 +58,7 @@ class Archivist:
         self._spoiled: set[str] = set()
         self._ending = threading.Event()
         self._failing = False
+        self._told = True
         self._waiting: list[tuple[At, bytes]] = []
         self.entries = self.failures = 0
         self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
@@ -144,11 +145,14 @@ class Archivist:
                     self._waiting.append((at, msgspec.json.encode(entry)))
 
     def _write(self) -> None:
-        if not self._waiting:
-            return
-        self._book.write(self._waiting)
-        self.entries += len(self._waiting)
-        self._waiting = []
+        """Write lines, then let the head tell of them; where it cannot, they are there anyway."""
+        if self._waiting:
+            self._book.append(self._waiting)
+            self.entries += len(self._waiting)
+            self._waiting, self._told = [], False
+        if not self._told:
+            self._book.tell()
+            self._told = True
 
     def _give_back(self) -> None:
         """Give files back whose records are all on disk; running requests in them are carried."""

@@ -58,21 +58,20 @@ class Book:
         """Where the last entry came from."""
         return self._writer().at
 
-    def write(self, entries: Sequence[tuple[At, bytes]]) -> None:
+    def append(self, entries: Sequence[tuple[At, bytes]]) -> None:
         """Append entries; those of one call are all written, or none is.
 
         Raises:
             OSError: none is.
         """
-        self.append(entries)
-        self.tell()
-
-    def append(self, entries: Sequence[tuple[At, bytes]]) -> None:
-        """Do as `write`, where more is to come before the chain's head must `tell` of them."""
         self._writer().write(entries)
 
     def tell(self) -> None:
-        """Let the chain's head tell of all that was written; that replaces a file."""
+        """Let the chain's head tell of all that was written; that replaces a file.
+
+        Raises:
+            OSError: it does not; what was written is there.
+        """
         self._writer().write_head()
 
     def tend(self) -> None:

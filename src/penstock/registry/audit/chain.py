@@ -197,8 +197,10 @@ class ChainWriter:
             raise
         self.sync()
         self._close()
-        self.write_head(ended=True, closed=closed)
-        os.rename(self._path(self.segment, OPEN), self._path(self.segment, CLOSED))
+        try:
+            self.write_head(ended=True, closed=closed)
+        finally:  # else nobody would ship it: the next write begins another one
+            os.rename(self._path(self.segment, OPEN), self._path(self.segment, CLOSED))
 
     def _path(self, number: int, ending: str) -> Path:
         return self.folder / f"{number:08}{ending}"
