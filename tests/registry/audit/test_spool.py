@@ -1,6 +1,7 @@
 """The spool and who reads behind it: nothing is lost, nothing comes twice, files go back."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ from penstock.registry.audit.book import Rules
 from penstock.registry.audit.chain import HEAD, ChainWriter, read_head
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.records import Contents, pack_begun, pack_ended
-from penstock.registry.audit.spool import BEGIN, END, WHOLE, Spool, SpoolFile
+from penstock.registry.audit.spool import BEGIN, END, LOCK, WHOLE, Spool, SpoolFile
 from penstock.registry.entries import OUTCOMES, End
 
 SMALL = 4096
@@ -229,6 +230,36 @@ def test_what_lives_is_not_buried(tmp_path: Path) -> None:
     living.spool.append(END, end("running"))
     living.step()
     assert names(tmp_path) == ["running complete"]
+
+
+def test_a_spool_that_is_being_deleted_is_left_alone(tmp_path: Path) -> None:
+    ended, heir = Desk(tmp_path), Desk(tmp_path, "two")
+    for desk in (ended, heir):
+        desk.start()
+    (ended.spool.folder / LOCK).unlink()  # it goes last; its process lives
+    heir.archivist.inherit()
+    assert not (ended.spool.folder / LOCK).exists()
+    ended.archivist._finish()
+    assert not ended.spool.folder.exists()
+    assert len(list((tmp_path / CHAINS / "one").glob("*.jsonl"))) == 1
+
+
+def test_a_spool_that_was_deleted_before_its_lock_was_taken_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, heir = Desk(tmp_path), Desk(tmp_path, "two")
+    for desk in (ended, heir):
+        desk.start()
+    real = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        ended.archivist._finish()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    heir.archivist.inherit()
+    assert not ended.spool.folder.exists()
+    assert len(list((tmp_path / CHAINS / "one").glob("*.jsonl"))) == 1
 
 
 def test_a_disk_that_fails_is_tried_again_and_nothing_comes_twice(

@@ -215,12 +215,17 @@ class Spool:
 def take_lock(folder: Path, *, wait: bool = True) -> int:
     """Lock a spool's folder; returns the descriptor that holds the lock.
 
+    Who does not `wait` wants a folder of another process, and makes nothing in it.
+
     Raises:
         BlockingIOError: its process lives.
+        FileNotFoundError: it is being deleted, or was.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    made = os.O_CREAT if wait else 0
+    descriptor = os.open(folder / LOCK, os.O_RDWR | made, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        os.stat(folder / LOCK)  # who had it before us may have deleted the folder
     except BaseException:
         os.close(descriptor)
         raise
