@@ -132,7 +132,7 @@ class Rolling(Spool):
     looked_at = False
 
     @property
-    def _current(self) -> SpoolFile:  # type: ignore[override]
+    def _current(self) -> SpoolFile:
         if self.looked_at:
             self.looked_at = False
             self._roll(0)
