@@ -165,6 +165,36 @@ def test_a_segment_with_lines_that_goes_while_it_is_read_is_missed(tmp_path: Pat
     assert (finding.segment, finding.what) == (2, "this segment is missing")
 
 
+class Beginning(Folder):
+    """A chain begins when it is looked at for the second time, and has ended a segment since."""
+
+    def __init__(self, folder: Path, *, before: bool) -> None:
+        """`before`: it has begun before that, and has no head until then."""
+        super().__init__(folder)
+        self._root, self._looks = folder, 0
+        if before:
+            chain = ChainWriter(folder / "chains" / "two", None, {}, None)
+            chain.begin(1000.0)
+
+    def names(self) -> list[str]:
+        self._looks += 1
+        found = list(super().names())
+        if self._looks == 2:
+            write_chain(self._root, "two", (2,))
+            found = list(super().names())
+            shutil.rmtree(self._root / "chains" / "two")
+            write_chain(self._root, "two", (2, 3))
+        return found
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_chain_that_begins_while_one_looks_is_left_out(tmp_path: Path, before: bool) -> None:
+    write_chain(tmp_path, "one", SEGMENTS)
+    report = verify(Chains(Beginning(tmp_path, before=before)), Keys(None))
+    assert (report.findings, report.chains) == ([], 1)
+    assert check(tmp_path).chains == 2
+
+
 def test_a_torn_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path) -> None:
     chain = write_chain(tmp_path, "one", (3, 2))
     path = segment(chain, 2)

@@ -68,12 +68,17 @@ class Chains:
     """All chains at a place."""
 
     def __init__(self, place: Place) -> None:
-        """Look round. Heads are read first: what is written meanwhile is newer than they are."""
+        """Look round. Heads are read first: what is written meanwhile is newer than they are.
+
+        A chain that begins meanwhile is left out: its head would tell of what was not seen.
+        """
         self._place = place
         self.segments: dict[str, dict[int, str]] = {}
         self._heads: dict[str, Head | None] = {}
+        known: set[str] = set()
         for name in sorted(place.names()):
             chain, _, file = name.partition("/")
+            known.add(chain)
             if file == HEAD:
                 self._heads[chain] = self._read_head(name)
                 self.segments[chain] = {}
@@ -82,8 +87,10 @@ class Chains:
             stem, dot, ending = file.partition(".")
             if dot + ending in (OPEN, CLOSED) and stem.isdigit():
                 self.segments.setdefault(chain, {})[int(stem)] = name
-            elif file == HEAD and chain not in self._heads:  # it began just now
-                self._heads[chain] = self._read_head(name)
+            elif file == HEAD and chain not in self._heads:
+                known.discard(chain)
+        for chain in self.segments.keys() - known:
+            del self.segments[chain]
 
     def _read_head(self, name: str) -> Head | None:
         try:
