@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,20 @@ class Terminal:
         self.type(text)
         return self.wait_for(awaited)
 
+    def interrupt(self, awaited: str) -> None:
+        """Press Ctrl-C at the next prompt and read until `awaited` has come.
+
+        Python's `input` waits on where it comes between the prompt and the wait for a key.
+        """
+        self.wait_for("> ")
+        self.type("\x03")
+        while awaited not in self.seen:
+            if select.select([self.descriptor], [], [], 5.0)[0]:
+                self.seen += os.read(self.descriptor, 65536).decode()
+            else:
+                self.type("\x03")
+        self.wait_for(awaited)
+
     def wait_for(self, text: str) -> str:
         """Read until `text` has come; returns what was seen since the last wait."""
         while text not in self.seen:
@@ -83,7 +98,7 @@ def test_a_person_talks_stops_and_leaves(gateway: FakeGateway) -> None:
         terminal.type("\x03")
         terminal.wait_for("(stopped)")
         assert gateway.closed_early.wait(60)
-        terminal.answer_to("\x03", "Ctrl-D or /exit leaves.")
+        terminal.interrupt("Ctrl-D or /exit leaves.")
         terminal.answer_to("/model org-a\n", "* org-a")
         terminal.answer_to("refuse\n", "too many requests")
         terminal.answer_to("long\n", "(cut at the longest answer)")

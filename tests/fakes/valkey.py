@@ -31,6 +31,11 @@ class Valkey:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.01)
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed; it may be too busy to answer."""
+        return self._process is not None
+
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:

@@ -54,7 +54,7 @@ async def test_the_counters_come_back_after_a_fail_over(server: Valkey, operator
 async def test_the_cache_comes_back_after_a_fail_over(
     server: Valkey, operator: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = ValkeyStore(server.url, "here", clock=time.monotonic)
+    store = ValkeyStore(server.url, "here", clock=time.monotonic, timeout_s=10.0)
     now_s = time.time()
     kept = Stored(now_s, now_s + 60, 1, 1, b"{}")
     await store.put(b"1" * 32, kept)

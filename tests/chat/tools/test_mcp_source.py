@@ -102,7 +102,7 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_server(server: McpPro
 async def test_a_call_that_takes_too_long_is_cancelled_at_the_server(server: McpProcess) -> None:
     async with running(server.told()) as source:
         box = Toolboxes.of([source]).box("org-a", ("fake.wait",))
-        runner = CallRunner(box, Bounds(call_timeout_s=2.0), float("inf"))
+        runner = CallRunner(box, Bounds(call_timeout_s=5.0), float("inf"))
         steps = [step async for step in steps_of(runner, [Call("1", "fake_wait", "{}")])]
         assert steps[-1].outcome == "timeout"  # type: ignore[union-attr]
         await until(lambda: server.noted() == ["waiting", "cancelled"])
@@ -212,7 +212,7 @@ async def test_a_call_ends_the_waiting(tmp_path: Path) -> None:
 
 async def test_a_server_that_stopped_answering_is_connected_anew(tmp_path: Path) -> None:
     with McpProcess("stdio", tmp_path / "notes") as server:
-        async with running(server.told(), patience=Patience(list_s=3.0)) as source:
+        async with running(server.told(), patience=Patience(list_s=5.0)) as source:
             assert await call(source, "add", a=1, b=2) == {"sum": 3}
             await call(source, "turn_deaf")
             with suppress(TimeoutError):

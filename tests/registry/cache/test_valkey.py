@@ -28,7 +28,7 @@ def store_of(server: Valkey, clock: float | None = None) -> ValkeyStore:
         return clock or 0.0
 
     ticking = frozen if clock is not None else time.monotonic
-    return ValkeyStore(server.url, "here", clock=ticking)
+    return ValkeyStore(server.url, "here", clock=ticking, timeout_s=30.0)
 
 
 def answer(seconds: float = 60.0) -> Stored:
@@ -73,12 +73,17 @@ async def test_an_answer_ends(server: Valkey) -> None:
 async def test_the_server_says_when_an_answer_ends_not_who_kept_it(server: Valkey) -> None:
     """It was kept by a gateway whose clock is an hour behind, or ahead."""
     store = store_of(server)
+    client: Any = Redis.from_url(server.url)
     for ahead_s in (-3600.0, 3600.0):
-        kept = Stored(time.time() + ahead_s, time.time() + ahead_s + 0.5, 7, 3, b"{}")
+        now_s = time.time() + ahead_s
+        kept = Stored(now_s, now_s + 60, 7, 3, b"{}")
         await store.put(ONE, kept)
         assert await store.get(ONE) == kept
-        await asyncio.sleep(0.6)
+        assert 0 < client.pttl(store._name(ONE)) <= 60_000
+        await store.put(ONE, Stored(now_s, now_s + 0.05, 7, 3, b"{}"))
+        await asyncio.sleep(0.06)
         assert await store.get(ONE) is None
+    client.close()
     await store.close()
 
 

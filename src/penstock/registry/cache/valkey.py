@@ -39,8 +39,12 @@ log = logging.getLogger("penstock.gateway")
 class ValkeyStore:
     """Satisfies `AnswerStore`. How much is kept is for the server's `maxmemory` to say."""
 
-    def __init__(self, url: str, space: str, *, clock: Clock) -> None:
+    def __init__(
+        self, url: str, space: str, *, clock: Clock, timeout_s: float = _TIMEOUT_S
+    ) -> None:
         """`space` keeps the answers of several stacks on one server apart.
+
+        A server that takes longer than `timeout_s` counts as away.
 
         Raises:
             UserError: `url` is none of a Valkey or Redis server.
@@ -49,8 +53,8 @@ class ValkeyStore:
         try:
             self._client: Any = Redis.from_url(
                 f"{_SCHEMES.get(scheme, scheme)}://{rest}",
-                socket_timeout=_TIMEOUT_S,
-                socket_connect_timeout=_TIMEOUT_S,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
                 retry=Retry(NoBackoff(), 0),
                 max_connections=_CONNECTIONS,
             )
