@@ -1,5 +1,6 @@
 """Slots: kinds and notes are there whatever dies when, and nothing spills over to a neighbour."""
 
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,27 @@ def test_room_is_taken_before_anything_is_mapped(slots: SlotFile) -> None:
     """A store to a page that the disk has no room for would end the gateway without a word."""
     told = slots.path.stat()
     assert told.st_blocks * 512 >= told.st_size > 8_000_000
+
+
+def test_a_file_that_is_cleared_away_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another gateway, which finds it without a lock as if its process had died."""
+    real, draft, locked = fcntl.flock, tmp_path / ".gw.slots", []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not locked:
+            draft.unlink()
+        locked.append(descriptor)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    slots = SlotFile(tmp_path / "gw.slots", Owner("gw", ("engine",)))
+    assert len(locked) == 2
+    slots.admit(TEXT, 10, PRICE, 5.0)
+    (entry,) = read_slots(slots.path)[1]
+    assert entry.request_id == "req-1"
+    assert list(tmp_path.iterdir()) == [slots.path]
 
 
 def test_a_place_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:

@@ -32,15 +32,24 @@ def map_locked(path: Path, size: int, head: bytes) -> tuple[int, mmap.mmap]:
         OSError: it cannot be made; nothing is left of it.
     """
     draft = path.with_name(f".{path.name}")
-    descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = _made(draft)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not os.fstat(descriptor).st_nlink:
+            # Before it was locked, somebody took it for one that a dead process had left.
+            os.close(descriptor)
+            descriptor = _made(draft)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         allocate(descriptor, size)
         mapped = mmap.mmap(descriptor, 0)
         mapped[: len(head)] = head
         os.rename(draft, path)
     except OSError:
         os.close(descriptor)
-        draft.unlink()
+        draft.unlink(missing_ok=True)
         raise
     return descriptor, mapped
+
+
+def _made(draft: Path) -> int:
+    return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
