@@ -134,7 +134,8 @@ def test_a_file_that_is_cleared_away_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By another gateway, which finds it without a lock as if its process had died."""
-    real, draft, locked = fcntl.flock, tmp_path / ".gw.slots", []
+    real, draft = fcntl.flock, tmp_path / ".gw.slots"
+    locked: list[int] = []
 
     def late(descriptor: int, operation: int) -> None:
         if not locked:
