@@ -72,10 +72,14 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def kept(
-    fleet: Fleet, mint: Mint, wall: FakeClock, plane: "Plane | None" = None
+    fleet: Fleet,
+    mint: Mint,
+    wall: FakeClock,
+    plane: "Plane | None" = None,
+    look_every_s: float = SOON_S,
 ) -> AsyncIterator[None]:
     endpoints = Endpoints(
-        fleet, mint, plane or Plane(), wall=wall, again_s=SOON_S, look_every_s=SOON_S
+        fleet, mint, plane or Plane(), wall=wall, again_s=SOON_S, look_every_s=look_every_s
     )
     await endpoints.start()
     tasks = [asyncio.ensure_future(loop) for loop in endpoints.loops()]
@@ -165,6 +169,19 @@ async def test_an_endpoint_that_does_not_serve_is_not_asked() -> None:
         plane.says = State(False, "Could not find endpoint")
         await until(lambda: not engine.usable)
         assert not engine.up
+
+
+async def test_one_that_does_not_serve_yet_is_looked_at_more_often() -> None:
+    """A gateway may start before its endpoint does, and nobody should wait half a minute more."""
+    wall, fleet, plane = FakeClock(1000.0), fleet_of("eu-west-1", "eu-west-1"), Plane()
+    plane.says = State(False, "ep is Creating")
+    async with kept(fleet, Mint(wall, 43_200), wall, plane, look_every_s=3600.0):
+        assert not any(engine.usable for engine in fleet)
+        plane.says = State(True, "ep is InService")
+        await until(lambda: all(engine.usable for engine in fleet))
+        looks = plane.looks
+        await asyncio.sleep(20 * SOON_S)
+        assert plane.looks == looks, "one that serves is looked at when all are"
 
 
 async def test_what_may_not_be_looked_at_is_asked_all_the_same() -> None:

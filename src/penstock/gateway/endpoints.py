@@ -4,13 +4,15 @@ No request waits for one. Where a key cannot be made, the endpoints of its regio
 it is tried again; a key that AWS refuses is made anew at once, for credentials can be revoked
 before they end. One that still lasts stays in use when its renewal fails.
 
-Endpoints that do not serve are barred too: they are looked at in the background, twice a minute.
-One that the gateway's role may not look at counts as good until a request shows otherwise.
+Endpoints that do not serve are barred too: all are looked at in the background, twice a minute,
+and those that are barred more often, for somebody may wait for them. One that the gateway's role
+may not look at counts as good until a request shows otherwise.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Protocol
@@ -28,7 +30,8 @@ _MOST_S = 3600.0
 LOOK_EVERY_S = 30.0
 _FIRST_LOOK_S = 5.0
 AGAIN_S = 5.0
-"""How soon a renewal that failed is tried again, and how often a refused key is made anew."""
+"""How soon a renewal that failed is tried again, how often a refused key is made anew, and how
+often an endpoint is looked at that does not serve."""
 
 log = logging.getLogger("penstock.gateway")
 
@@ -97,9 +100,16 @@ class Endpoints:
         return [*renewals, self._watch()] if renewals else []
 
     async def _watch(self) -> None:
+        clock = asyncio.get_running_loop().time
+        next_s = clock() + self._look_every_s
         while True:
-            await asyncio.sleep(self._look_every_s)
-            await asyncio.gather(*(self._look(engine) for engine in self._engines))
+            barred = [engine for engine in self._engines if "place" in engine.bars]
+            soon_s = max(self._again_s, float(len(barred))) if barred else math.inf
+            await asyncio.sleep(min(soon_s, next_s - clock()))
+            if clock() >= next_s:
+                next_s = clock() + self._look_every_s
+                barred = self._engines
+            await asyncio.gather(*(self._look(engine) for engine in barred))
 
     async def _look(self, engine: Engine) -> None:
         """Bar an endpoint that does not serve; one that may not be looked at is asked."""
