@@ -70,7 +70,8 @@ def test_what_fails_is_told(run: Run, arguments: tuple[str, ...], said: str) -> 
     assert said in ran.out + ran.err
 
 
-def test_sources_are_tested(run: Run, manifest: Path) -> None:
+def test_sources_are_tested(run: Run, manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.cli.tools._WAIT_S", 60.0)  # a server starts, on any machine
     told = yaml.safe_load(manifest.read_text())
     command = [sys.executable, str(Path(mcp_tools.__file__))]
     told["tools"]["fake"] = {"command": command, "only": ["add"]}

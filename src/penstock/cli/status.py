@@ -12,6 +12,9 @@ from penstock.targets.local.event import Phase
 from penstock.targets.local.probe import is_ready
 from penstock.targets.local.state import RunState, find_directory, read_state
 
+PATIENCE_S = 10.0
+"""A gateway on a busy machine may stand still for a moment, and serves all the same."""
+
 
 def command(file: File = None, as_json: AsJson = False) -> int:
     """Show what runs on this machine, or is deployed, and how it is.
@@ -24,7 +27,7 @@ def command(file: File = None, as_json: AsJson = False) -> int:
     if manifest := find_deployed(file, Path.cwd()):
         return show_deployed(manifest, as_json=as_json)
     state = read_state(find_directory(Path.cwd()))
-    serves = state is not None and asyncio.run(is_ready(state.url, "/ready"))
+    serves = state is not None and asyncio.run(is_ready(state.url, "/ready", timeout_s=PATIENCE_S))
     if as_json:
         facts = asdict(state) if state else {}
         facts.pop("api_key", None)  # output ends in logs; the key is in .penstock/run.json

@@ -20,9 +20,9 @@ async def ask(url: str, path: str, body: bytes | None = None, *, timeout_s: floa
         return 0
 
 
-async def is_ready(url: str, path: str) -> bool:
+async def is_ready(url: str, path: str, *, timeout_s: float = 2.0) -> bool:
     """Whether a GET of `path` is answered with 200."""
-    return await ask(url, path, timeout_s=2.0) == 200
+    return await ask(url, path, timeout_s=timeout_s) == 200
 
 
 async def warm(url: str, model: str, *, timeout_s: float) -> int:
