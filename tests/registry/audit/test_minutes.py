@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +159,26 @@ def test_a_ledger_that_is_away_leads_to_no_second_line(tmp_path: Path) -> None:
     assert told(tmp_path) == ["req-1 complete"]
 
 
-class Slow(Minutes):
-    """Writes when it may, as on a disk that is slow."""
+class Slow:
+    """Writes when it may, as on a disk that is slow. Satisfies `scribe.Lines`."""
 
     def __init__(self, minutes: Minutes) -> None:
-        self._book, self.entries = minutes._book, 0
+        self._minutes, self.entries = minutes, 0
         self.begun, self.may = threading.Event(), threading.Event()
 
-    def write(self, ended: Iterable[Kept]) -> None:
+    def start(self) -> None:
+        self._minutes.start()
+
+    def write(self, ended: list[Kept]) -> None:
         self.begun.set()
         assert self.may.wait(60)
-        super().write(ended)
+        self._minutes.write(ended)
+
+    def tend(self) -> None:
+        self._minutes.tend()
+
+    def end(self, *, closed: bool) -> None:
+        self._minutes.end(closed=closed)
 
 
 async def test_lines_that_are_being_written_when_the_gateway_ends_are_waited_for(
