@@ -101,6 +101,7 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
         before = len(model.asked)
         looks = (time.monotonic() - since_s) / 0.2
         model.play(AWAKE)
+        late = (time.monotonic() - since_s) / 0.2 - looks  # before it was told to be awake
         model.release()
         answers = [each.result(60) for each in (*first, *rest)]
         assert [answer.status_code for answer in answers] == [200] * 100
@@ -112,7 +113,7 @@ def test_a_hundred_requests_wake_it_once_and_are_all_answered(model: ScriptedEng
         # While it slept one request at a time went to see, and not one a client.
         assert before < 10 + looks
         # Each was asked once more when it was awake, but for the one that saw it first.
-        assert len(model.asked) - before in (100, 101)
+        assert 100 <= len(model.asked) - before <= 101 + late
 
 
 def test_a_refusal_that_comes_late_does_not_put_it_to_sleep_again(model: ScriptedEngine) -> None:

@@ -249,7 +249,8 @@ class Admission:
             if limits.requests_per_second is None:
                 continue
             rate = max(limits.requests_per_second, _ASIDE)
-            terms = Limits(rate, max(limits.burst or 0, round(2 * rate)))
+            burst = limits.burst or round(2 * limits.requests_per_second)
+            terms = Limits(rate, max(burst, round(2 * _ASIDE)))
             if account.aside is None:
                 account.aside = self._own_gate(account.scope, terms)
             account.aside.change(terms)

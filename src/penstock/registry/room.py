@@ -37,8 +37,9 @@ def map_locked(path: Path, size: int, head: bytes) -> tuple[int, mmap.mmap]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         while not os.fstat(descriptor).st_nlink:
             # Before it was locked, somebody took it for one that a dead process had left.
+            anew = _made(draft)
             os.close(descriptor)
-            descriptor = _made(draft)
+            descriptor = anew
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         allocate(descriptor, size)
         mapped = mmap.mmap(descriptor, 0)

@@ -151,7 +151,7 @@ def test_a_tenant_with_many_batches_keeps_nobody_else_waiting(tmp_path: Path) ->
             ]
             running = "penstock_batches_running"
             wait_until(lambda: gateway.metric(running) == 4)
-            tiny = gateway.sdk("ps-tiny-secret")
+            tiny = gateway.sdk("ps-tiny-secret").with_options(max_retries=10)
             other = start(tiny, [line("b")])
             wait_for(tiny, other.id, ["in_progress"])
             wait_until(lambda: any(other.id in a.headers["x-request-id"] for a in engine.asked))

@@ -12,6 +12,7 @@ from tests.registry.audit.audits import wrapper
 
 from penstock.registry.audit.archivist import CHAINS
 from penstock.registry.audit.book import Book, Rules
+from penstock.registry.audit.chain import HEAD, read_head
 from penstock.registry.audit.minutes import SUFFIX, Minutes, Undertaker
 from penstock.registry.audit.reading import Chains, Folder, Keys, entries
 from penstock.registry.audit.verify import verify
@@ -157,6 +158,23 @@ def test_a_ledger_that_is_away_leads_to_no_second_line(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert told(tmp_path) == ["req-1 complete"]
+
+
+def test_a_head_that_could_not_be_written_is_written_the_next_time(gateway: Gateway) -> None:
+    folder = gateway.root / CHAINS / f"gw{SUFFIX}"
+    draft = folder / f".{HEAD}"
+    gateway.end(gateway.ask("req-1"))
+    draft.mkdir()  # a disk that is full for it alone
+    with pytest.raises(OSError, match="Is a directory"):
+        gateway.write()
+    draft.rmdir()
+    behind = read_head(folder)
+    gateway.write()
+    head = read_head(folder)
+    assert behind is not None
+    assert head is not None
+    assert head.n == behind.n + 1
+    assert told(gateway.root) == ["req-1 complete"], "its line was there already"
 
 
 class Slow:

@@ -38,6 +38,7 @@ class Minutes:
     def __init__(self, book: Book) -> None:
         """`start` comes first."""
         self._book = book
+        self._told = True
         self.entries = 0
 
     def start(self) -> None:
@@ -60,8 +61,10 @@ class Minutes:
             part = lines[start : start + _ONE_CALL]
             self._book.append(part)
             self.entries += len(part)
-        if lines:
+            self._told = False
+        if not self._told:
             self._book.tell()
+            self._told = True
 
     def tend(self) -> None:
         """Do what is due; raises as `write` does."""
