@@ -27,6 +27,7 @@ from penstock.registry.records import Budgets
 
 LINES = [line(f"q-{n}", f"question {n}") for n in range(40)]
 PAUSE_S = 0.02
+AT_ONCE = 4  # lines; the default
 
 
 def test_while_nothing_can_be_kept_nothing_is_asked(
@@ -38,9 +39,12 @@ def test_while_nothing_can_be_kept_nothing_is_asked(
     with GatewayProcess(settings) as gateway:
         client = gateway.sdk(BOB)
         batch = start(client, LINES)
-        wait_until(lambda: sum(row.ended for row in engine.journal.values()) >= 8)
+        engine.holds_after = 8
+        # Whoever asks the next line has kept the one before: nobody makes the folder anew.
+        wait_until(lambda: engine.ended >= 8 and engine.running == AT_ONCE)
         parts.rename(tmp_path / "away")
         parts.touch()
+        engine.holds_after = None
         wait_until(lambda: f"results of {batch.id} wait" in gateway.log)
         wait_until(lambda: not engine.running)
         asked = len(engine.journal)
@@ -68,11 +72,13 @@ def test_what_was_answered_outlasts_the_place_and_the_window(
     settings = batch_settings({"engine": engine.url}, tmp_path)
     files = tmp_path / "files"
     with GatewayProcess(settings) as gateway:
+        engine.holds_after = 12
         batch = start(gateway.sdk(BOB), LINES)
-        wait_until(lambda: sum(row.ended for row in engine.journal.values()) >= 12)
+        # Nothing else is on its way to the engine then.
+        wait_until(lambda: engine.ended >= 12 and engine.running == AT_ONCE)
         gateway.process.kill()
         gateway.process.wait(10)
-    asked = len(engine.journal)
+    asked, engine.holds_after = len(engine.journal), None
     change(tmp_path, batch.id, expires_s=1.0, owner="")
     source = files / "files" / batch.input_file_id
     hidden = source.rename(tmp_path / "hidden") if is_gone else files.rename(tmp_path / "hidden")
@@ -104,7 +110,7 @@ def test_a_batch_whose_file_is_gone_can_be_cancelled(
     settings = batch_settings({"engine": engine.url}, tmp_path)
     with GatewayProcess(settings) as gateway:
         batch = start(gateway.sdk(BOB), LINES)
-        wait_until(lambda: sum(row.ended for row in engine.journal.values()) >= 8)
+        wait_until(lambda: engine.ended >= 8)
         gateway.process.kill()
         gateway.process.wait(60)
     (tmp_path / "files" / "files" / batch.input_file_id).unlink()
