@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from tests.rehearsal.account import Account, one_model
+from tests.rehearsal.account import Account, one_model, wait_for
 
 
 def plant(aws: Account, deployment: str) -> None:
@@ -14,6 +14,8 @@ def plant(aws: Account, deployment: str) -> None:
     aws.order("foreign", {})
     made = aws.deploy(f"{near}-2", one_model(EndpointName=f"{near}-2"), Tags=[])
     assert made["StackStatus"] == "CREATE_COMPLETE"
+    # What its engine says when it begins is carried there in its own time, and nothing after it.
+    wait_for(lambda: _logs(aws).get(f"/aws/sagemaker/Endpoints/{near}-2"))
     bucket = f"{near}-base-bucket-of-others"
     s3, logs = aws.client("s3"), aws.client("logs")
     s3.create_bucket(Bucket=bucket)
