@@ -98,7 +98,8 @@ def build(aws: Account, project: dict[str, str], body: bytes, tag: str) -> Any:
 
     def over() -> Any:
         (found,) = codebuild.batch_get_builds(ids=[begun["id"]])["builds"]
-        return found if found["buildComplete"] else None
+        # An answer is made member by member, its state before the rest: a build may end meanwhile.
+        return None if found["buildStatus"] == "IN_PROGRESS" else found
 
     return wait_for(over)
 
