@@ -95,7 +95,8 @@ class Front:
 
             def over(begun: str = begun["id"]) -> Any:
                 (found,) = codebuild.batch_get_builds(ids=[begun])["builds"]
-                return found if found["buildComplete"] else None
+                # An answer is made member by member, `buildComplete` last: it may end meanwhile.
+                return None if found["buildStatus"] == "IN_PROGRESS" else found
 
             assert wait_for(over)["buildStatus"] == "SUCCEEDED"
 
