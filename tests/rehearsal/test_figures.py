@@ -75,7 +75,10 @@ def test_invocations_and_latency_are_told(aws: Account) -> None:
     def written() -> Any:
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             return None
-        (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        if not streams:  # the group is made first
+            return None
+        (stream,) = streams
         return logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])[
             "events"
         ]

@@ -7,7 +7,7 @@ import httpx
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from tests.rehearsal.account import Account, one_model
+from tests.rehearsal.account import Account, one_model, wait_for
 
 ASK = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
 
@@ -46,6 +46,8 @@ def test_from_a_change_set_to_an_answer_and_back(aws: Account) -> None:
     assert chat.status_code == 200, chat.text
     assert chat.json()["choices"][0]["message"]["content"]
 
+    logs, group = aws.client("logs"), "/aws/sagemaker/Endpoints/thread"
+    wait_for(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
     assert aws.destroy("thread")["StackStatus"] == "DELETE_COMPLETE"
     left = aws.order("inventory", method="GET")
     named = [each["type"] for each in left if "thread" in each["name"]]
