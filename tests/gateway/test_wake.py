@@ -57,13 +57,14 @@ def waking(region: str, by: str = "refusal") -> Settings:
 def test_refused_requests_wake_it_by_the_alarm(aws: Account) -> None:
     with GatewayProcess(waking(aws.region)) as gateway:
         before = says(gateway)
+        woken = gateway.metric("penstock_wakes_total", engine="base")  # where it slept already
         put_to_sleep(aws)
         with ThreadPoolExecutor(12) as pool:
             names = ["base", "poet"] * 6
             answers = list(pool.map(lambda name: says(gateway, name), names))
         assert answers[0] == before
         assert answers[0] != answers[1]
-        assert gateway.metric("penstock_wakes_total", engine="base") == 1
+        assert gateway.metric("penstock_wakes_total", engine="base") == woken + 1
         assert gateway.metric("penstock_wakes_total", engine="poet") <= 1
         assert gateway.metric("penstock_held_requests") == 0
     activities = aws.client("application-autoscaling").describe_scaling_activities(
