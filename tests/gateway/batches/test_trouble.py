@@ -30,6 +30,16 @@ PAUSE_S = 0.02
 AT_ONCE = 4  # lines; the default
 
 
+def put_back(kept: Path, place: Path) -> None:
+    """Replace the file at `place` by the folder `kept`, in one step.
+
+    A gateway that found nothing there for a moment would make a folder anew.
+    """
+    link = place.with_name("link")
+    link.symlink_to(kept)
+    link.replace(place)
+
+
 def test_while_nothing_can_be_kept_nothing_is_asked(
     engine: CountingEngine, tmp_path: Path
 ) -> None:
@@ -38,10 +48,10 @@ def test_while_nothing_can_be_kept_nothing_is_asked(
     parts = tmp_path / "files" / "parts"
     with GatewayProcess(settings) as gateway:
         client = gateway.sdk(BOB)
-        batch = start(client, LINES)
         engine.holds_after = 8
+        batch = start(client, LINES)
         # Whoever asks the next line has kept the one before: nobody makes the folder anew.
-        wait_until(lambda: engine.ended >= 8 and engine.running == AT_ONCE)
+        wait_until(lambda: engine.waiting == AT_ONCE)
         parts.rename(tmp_path / "away")
         parts.touch()
         engine.holds_after = None
@@ -52,12 +62,11 @@ def test_while_nothing_can_be_kept_nothing_is_asked(
         time.sleep(0.5)
         assert len(engine.journal) == asked
         assert client.batches.retrieve(batch.id).status == "in_progress"
-        parts.unlink()
-        (tmp_path / "away").rename(parts)
+        put_back(tmp_path / "away", parts)
         done = wait_for(client, batch.id)
         assert rows(client, done.output_file_id).keys() == {each["custom_id"] for each in LINES}
         assert len(engine.journal) == len(LINES), "no line was paid for twice"
-        parts.rename(tmp_path / "away")
+        parts.unlink()
         parts.touch()
         late = start(client, LINES[:3])
         wait_until(lambda: f"{late.id} waits" in gateway.log)
@@ -75,7 +84,7 @@ def test_what_was_answered_outlasts_the_place_and_the_window(
         engine.holds_after = 12
         batch = start(gateway.sdk(BOB), LINES)
         # Nothing else is on its way to the engine then.
-        wait_until(lambda: engine.ended >= 12 and engine.running == AT_ONCE)
+        wait_until(lambda: engine.waiting == AT_ONCE)
         gateway.process.kill()
         gateway.process.wait(10)
     asked, engine.holds_after = len(engine.journal), None
@@ -89,8 +98,7 @@ def test_what_was_answered_outlasts_the_place_and_the_window(
         if not is_gone:
             wait_until(lambda: "no files are kept here" in heir.log)
             assert heir.get("/v1/files", BOB).status_code == 503
-            files.unlink()
-            hidden.rename(files)
+            put_back(hidden, files)
             wait_until(lambda: heir.get("/v1/files", BOB).is_success)
         done = wait_for(client, batch.id, ["expired"])
         good, bad = rows(client, done.output_file_id), rows(client, done.error_file_id)
@@ -108,9 +116,10 @@ def test_a_batch_whose_file_is_gone_can_be_cancelled(
     engine: CountingEngine, tmp_path: Path
 ) -> None:
     settings = batch_settings({"engine": engine.url}, tmp_path)
+    engine.holds_after = 8
     with GatewayProcess(settings) as gateway:
         batch = start(gateway.sdk(BOB), LINES)
-        wait_until(lambda: engine.ended >= 8)
+        wait_until(lambda: engine.waiting == AT_ONCE)  # it has kept eight, and cannot end
         gateway.process.kill()
         gateway.process.wait(60)
     (tmp_path / "files" / "files" / batch.input_file_id).unlink()
