@@ -62,6 +62,19 @@ class Postgres:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "penstock", name)
         return f"postgresql://penstock@127.0.0.1:{self.port}/{name}"
 
+    def is_in_transaction(self, name: str) -> bool:
+        """Whether a client of this database is in the middle of a transaction."""
+        asked = (
+            f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608  ours
+            " AND backend_type = 'client backend' AND xact_start IS NOT NULL"
+        )
+        command = [_program("psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "penstock",
+                   "-d", "postgres", "-tAc", asked]  # fmt: skip
+        told = subprocess.run(
+            _as_postgres(command), check=True, capture_output=True, cwd=self._folder
+        )
+        return int(told.stdout) > 0
+
     def secure(self, certificate: Path, password: str) -> None:
         """Take TLS with `certificate` (key and all) and this password alone, from now on."""
         data = self._folder / "data"

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from openai import OpenAI
 from openai.types import Batch
+from tests.fakes.counting_engine import CountingEngine
 from tests.gateway.gateway_process import chat_body
 from tests.gateway.registry_gateway import registry_settings
 
@@ -74,3 +75,13 @@ def rows(client: OpenAI, file_id: str | None) -> dict[str, Any]:
     by_id = {row["custom_id"]: row for row in found}
     assert len(by_id) == len(found), "a custom id came twice"
     return by_id
+
+
+def check_ledger(told: dict[str, dict[str, Any]], engine: CountingEngine) -> None:
+    """The ledger has what the engine was asked, and nothing else.
+
+    A gateway that is killed takes along what the engine has not yet read from its connection.
+    """
+    assert engine.journal.keys() <= told.keys()
+    unread = told.keys() - engine.journal.keys()
+    assert {told[name]["outcome"] for name in unread} <= {"gateway_died"}

@@ -61,4 +61,4 @@ def test_who_looks_round_does_not_hold_up_the_batch(
     with GatewayProcess(batch_settings({"engine": engine.url}, tmp_path)) as gateway:
         start(gateway.sdk(TINY), [line("q", "question")])
         ask_until_refused(gateway, TINY, "/v1/batches")
-        wait_until(lambda: [row.ended for row in engine.journal.values()] == [True])
+        wait_until(lambda: [row.ended for row in list(engine.journal.values())] == [True])
