@@ -163,13 +163,15 @@ class Inventory:
 
     def _own(self) -> Iterator[Thing]:
         estate = self._estate
-        yield from (_thing("AWS::SageMaker::Model", name) for name in estate.models)
-        yield from (_thing("AWS::SageMaker::EndpointConfig", name) for name in estate.configs)
-        for name in estate.endpoints:
+        yield from (_thing("AWS::SageMaker::Model", name) for name in list(estate.models))
+        yield from (
+            _thing("AWS::SageMaker::EndpointConfig", name) for name in list(estate.configs)
+        )
+        for name in list(estate.endpoints):
             yield _thing("AWS::SageMaker::Endpoint", name, billable=True)
-        for name in estate.components:
+        for name in list(estate.components):
             yield _thing("AWS::SageMaker::InferenceComponent", name)
-        for stack in self._deck.stacks.values():
+        for stack in list(self._deck.stacks.values()):
             if stack.deleted is None:
                 yield _thing("AWS::CloudFormation::Stack", stack.name)
 

@@ -89,7 +89,7 @@ class Services:
         return {
             "serviceArns": [
                 each.arn
-                for each in self._yard.services.values()
+                for each in list(self._yard.services.values())
                 if each.cluster == cluster and each.status != "INACTIVE"
             ]
         }

@@ -73,8 +73,8 @@ class Builds:
         return {"build": build}
 
     def batch_get_builds(self, given: Parameters) -> Parameters:
-        """Return builds as they are now."""
-        found = [self._builds[each] for each in given["ids"] if each in self._builds]
+        """Return copies of builds: these go on while the answer is written."""
+        found = [dict(self._builds[each]) for each in given["ids"] if each in self._builds]
         missing = [each for each in given["ids"] if each not in self._builds]
         return {"builds": found, "buildsNotFound": missing}
 
@@ -82,7 +82,9 @@ class Builds:
         """Return a project's builds, newest first."""
         self._project(given["projectName"])
         found = [
-            e["id"] for e in self._builds.values() if e["projectName"] == given["projectName"]
+            e["id"]
+            for e in list(self._builds.values())
+            if e["projectName"] == given["projectName"]
         ]
         return {"ids": found[::-1]}
 

@@ -102,7 +102,9 @@ class Components:
                 f"{BUSY[component.status]}."
             )
         riders = [
-            each.name for each in self._estate.components.values() if each.base == component.name
+            each.name
+            for each in list(self._estate.components.values())
+            if each.base == component.name
         ]
         if riders:
             raise invalid(
@@ -150,7 +152,7 @@ class Components:
                     "LastModifiedTime": each.modified,
                     "InferenceComponentStatus": each.status,
                 }
-                for each in self._estate.components.values()
+                for each in list(self._estate.components.values())
                 if given.get("EndpointNameEquals", each.endpoint) == each.endpoint
                 and given.get("NameContains", "") in each.name
                 and given.get("StatusEquals", each.status) == each.status
@@ -293,7 +295,7 @@ class Components:
     def _instances_for(self, variant: Variant, asking: Component) -> int:
         instance = self._instances.get(variant.spec.get("InstanceType", "").removeprefix("ml."))
         devices = 0.0
-        for each in self._estate.components.values():
+        for each in list(self._estate.components.values()):
             if each.base or (each.endpoint, each.variant) != (asking.endpoint, asking.variant):
                 continue
             needs = each.spec["Specification"].get("ComputeResourceRequirements", {})
@@ -316,7 +318,7 @@ class Components:
             if why := base.copies.add_adapter(component.name, folder):
                 raise LaunchFailed(f"The adapter could not be loaded: {why}")
         except LaunchFailed as failed:
-            component.status, component.failure = "Failed", str(failed)
+            component.failure, component.status = str(failed), "Failed"
         else:
             component.status, component.failure = "InService", ""
         component.modified = now()

@@ -116,7 +116,7 @@ class Endpoints:
                     "LastModifiedTime": each.modified,
                     "EndpointStatus": each.status,
                 }
-                for each in self._estate.endpoints.values()
+                for each in list(self._estate.endpoints.values())
                 if given.get("NameContains", "") in each.name
                 and given.get("StatusEquals", each.status) == each.status
             ]

@@ -83,7 +83,7 @@ class Models:
                     "EndpointConfigArn": each.arn,
                     "CreationTime": each.created,
                 }
-                for each in self._estate.configs.values()
+                for each in list(self._estate.configs.values())
                 if given.get("NameContains", "") in each.name
             ]
         }

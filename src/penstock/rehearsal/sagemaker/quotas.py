@@ -51,7 +51,7 @@ class Quotas:
         name = f"{instance_type} for endpoint usage"
         used = sum(
             variant.wanted
-            for each in self._estate.endpoints.values()
+            for each in list(self._estate.endpoints.values())
             if each.name != endpoint
             for variant in each.variants.values()
             if variant.spec.get("InstanceType") == instance_type
