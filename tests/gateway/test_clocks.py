@@ -64,7 +64,9 @@ def engine() -> Iterator[CountingEngine]:
 @pytest.fixture(scope="module", autouse=True)
 def _counters() -> Iterator[None]:
     with valkey() as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEST_COUNTERS", running.url)
+        # One that stands still for a moment would be given up: a look at the cache is a miss then.
+        patience = "socket_timeout=60&socket_connect_timeout=60"
+        patch.setenv("TEST_COUNTERS", f"{running.url}?{patience}")
         patch.setenv("TEST_CACHE_KEY", "k" * 32)
         yield
 
