@@ -113,23 +113,24 @@ class Clerk:
 
     async def watch(self) -> None:
         """Learn of changes for ever; run it as a task."""
-        blind = False
+        told = ""  # what keeps it from seeing them; once, not a hundred times a minute
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
                 await self.refresh()
-                if blind:
-                    log.warning("changes of keys are seen again")
-                blind = False
             except StoreUnavailable as error:
-                if not blind:  # it would be told a hundred times a minute
+                if told != "away":
                     log.warning("changes of keys are not seen: %s", error)
-                blind = True
-            except Exception:
+                told = "away"
+            except Exception as error:
                 # A defect must not end the only task that hears of revoked keys; it asks again.
-                if not blind:
+                if told != repr(error):
                     log.exception("changes of keys could not be read")
-                blind = True
+                told = repr(error)
+            else:
+                if told:
+                    log.warning("changes of keys are seen again")
+                told = ""
 
     # Money
 

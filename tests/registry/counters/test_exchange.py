@@ -1,4 +1,4 @@
-"""A defect in speaking with the server that counts: told once, and outlived."""
+"""A defect in speaking with the server that counts: each is told once, and outlived."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ class Broken:
     """A server that answers, or brings out a defect while it is `broken`. Satisfies `Server`."""
 
     def __init__(self) -> None:
-        self.broken = True
+        self.broken, self.defect = True, Exception("one")
         self.failed = self.answered = 0
 
     async def exchange(
@@ -23,7 +23,7 @@ class Broken:
     ) -> Answer:
         if self.broken:
             self.failed += 1
-            raise ZeroDivisionError
+            raise self.defect
         self.answered += 1
         return Answer(1, 0, [])
 
@@ -50,11 +50,15 @@ async def test_a_defect_is_told_once_each_time(
     task = asyncio.ensure_future(work)
     await _until(server, "failed")
     assert caplog.text.count("the counters failed") == caplog.text.count("Traceback") == 1
+    server.defect = Exception("another")
+    await _until(server, "failed")
+    assert caplog.text.count("the counters failed") == 2, "another one is not hidden by the first"
     server.broken = False
     await _until(server, "answered")
+    assert caplog.text.count("the counters work again") == 1
     server.broken = True
     await _until(server, "failed")
-    assert caplog.text.count("the counters failed") == 2
+    assert caplog.text.count("the counters failed") == 3
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -92,7 +92,7 @@ class Counters:
 
     async def _work(self) -> None:
         task = asyncio.current_task()
-        failed = False
+        told = ""  # a defect; once, not twice a second
         # The driver may swallow a cancellation that comes with an answer: so it is asked for too.
         while task is not None and not task.cancelling():
             pause_s = (_BEAT_S if self.online else _BEAT_ALONE_S) - (self.clock() - self._beat_s)
@@ -107,15 +107,18 @@ class Counters:
                     await self.step()
                 else:
                     await self.serve()
-                failed = False
-            except Exception:
+            except Exception as error:
                 # A defect must not end the only task that speaks with the server; those who
                 # wait for it look for themselves again.
-                if not failed:  # it would be told twice a second
+                if told != repr(error):
                     log.exception("the counters failed")
-                failed = True
+                told = repr(error)
                 self._release()
                 await asyncio.sleep(_BEAT_ALONE_S)
+            else:
+                if told:
+                    log.warning("the counters work again")
+                told = ""
 
     async def serve(self) -> None:
         """Ask for what somebody waits for."""
